@@ -1,0 +1,151 @@
+# Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
+"""Configuration of MaeFuse: every architectural number, once."""
+
+from typing import Literal
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig, PreTrainedConfig
+from transformers.configuration_utils import SubConfigSpec
+
+# facebook/vit-mae-large, the encoder of the paper (section 3.1)
+VIT_MAE_LARGE = {
+    "hidden_size": 1024,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "intermediate_size": 4096,
+    "mask_ratio": 0.0,
+}
+
+
+@strict
+class MaeFuseConfig(PreTrainedConfig):
+    r"""Configuration of a [`MaeFuseModel`]. The defaults are the paper's: a ViT-MAE-Large encoder, token attention
+    in both fusion modules, a decoder of four ViT blocks.
+
+    Args:
+        encoder_config (`ViTMAEConfig` or `dict`, *optional*, defaults to ViT-MAE-Large):
+            The masked-autoencoder encoder E (paper, Eq. 1), shared by both modalities.
+        freeze_encoder (`bool`, *optional*, defaults to `True`):
+            Keep the encoder's parameters without gradient and the encoder in evaluation mode, also after
+            `from_pretrained` and `.train()`.
+        use_cls_token (`bool`, *optional*, defaults to `True`):
+            Let the encoder see its CLS token, as published MAE checkpoints were pretrained. It is dropped after the
+            encoder: the fusion modules and the decoder see patches only.
+        position_embedding (`"interpolate"` or `"native"`, *optional*, defaults to `"interpolate"`):
+            Positions of grids other than the pretraining one: interpolated from it, or sin-cos of the actual grid.
+        fusion_attention (`"global"`, `"local"` or `"pointwise"`, *optional*, defaults to `"global"`):
+            What a token of the fusion modules attends to: all tokens (paper), a square window around its own
+            position with a learned bias for each offset and head, or the token at its own position alone (the
+            authors' published checkpoint).
+        fusion_window (`int`, *optional*, defaults to 3):
+            Side of the window of `"local"` attention, in tokens; odd.
+        fusion_num_attention_heads (`int`, *optional*, defaults to the encoder's):
+            Heads of both fusion modules.
+        fusion_intermediate_size (`int`, *optional*, defaults to the encoder's):
+            Width of the merging module's MLP.
+        merging_competition (`bool`, *optional*, defaults to `False`):
+            Let infrared and visible tokens compete for the contour's attention in one softmax of the merging module,
+            instead of two softmaxes whose results are summed (paper).
+        fusion_layer_norm_eps (`float`, *optional*, defaults to 1e-5):
+            Epsilon of the merging module's layer norm.
+        decoder_hidden_size (`int`, *optional*, defaults to 512):
+            Width of the decoder D (paper, Eq. 3).
+        decoder_num_hidden_layers (`int`, *optional*, defaults to 4):
+            Its ViT blocks.
+        decoder_num_attention_heads (`int`, *optional*, defaults to 16):
+            Their heads.
+        decoder_intermediate_size (`int`, *optional*, defaults to 2048):
+            The width of their MLPs.
+        decoder_position_embedding (`bool`, *optional*, defaults to `True`):
+            Add sin-cos positions of the actual grid at the decoder's entrance. Tokens carry the encoder's positions
+            already; a decoder that starts as a linear read-out of them goes without.
+        image_mean, image_std (`list[float]`, *optional*, defaults to ImageNet's):
+            What the encoder's pretraining centred its channels on and divided them by, for values in [0, 1]; one
+            number for each input channel of the encoder. The model normalises by itself.
+        gradient_loss_weight (`float`, *optional*, defaults to 2.0):
+            The weight alpha of the gradient term in the fusion loss (paper, Eq. 4) that `return_loss=True` gives.
+        initializer_range (`float`, *optional*, defaults to 0.02):
+            Standard deviation of freshly initialised weights.
+
+    Raises:
+        ValueError: if sizes do not fit each other; the message names the fields.
+
+    Example:
+
+    ```python
+    >>> from maefuse_hf import MaeFuseConfig, MaeFuseModel
+
+    >>> model = MaeFuseModel(MaeFuseConfig())
+    ```
+    """
+
+    model_type = "maefuse"
+    sub_configs_defaults = {
+        "encoder_config": SubConfigSpec(config_class=AutoConfig, model_type="vit_mae", init_kwargs=VIT_MAE_LARGE)
+    }
+
+    encoder_config: dict | PreTrainedConfig | None = None
+    freeze_encoder: bool = True
+    use_cls_token: bool = True
+    position_embedding: Literal["interpolate", "native"] = "interpolate"
+    fusion_attention: Literal["global", "local", "pointwise"] = "global"
+    fusion_window: int = 3
+    fusion_num_attention_heads: int | None = None
+    fusion_intermediate_size: int | None = None
+    merging_competition: bool = False
+    fusion_layer_norm_eps: float = 1e-5
+    decoder_hidden_size: int = 512
+    decoder_num_hidden_layers: int = 4
+    decoder_num_attention_heads: int = 16
+    decoder_intermediate_size: int = 2048
+    decoder_position_embedding: bool = True
+    image_mean: list[float] | tuple[float, ...] = (0.485, 0.456, 0.406)
+    image_std: list[float] | tuple[float, ...] = (0.229, 0.224, 0.225)
+    gradient_loss_weight: float = 2.0
+    initializer_range: float = 0.02
+
+    def __post_init__(self, **kwargs) -> None:
+        super().__post_init__(**kwargs)
+        if self.fusion_num_attention_heads is None:
+            self.fusion_num_attention_heads = self.encoder_config.num_attention_heads
+        if self.fusion_intermediate_size is None:
+            self.fusion_intermediate_size = self.encoder_config.intermediate_size
+        self.check_sizes()
+
+    def check_sizes(self) -> None:
+        """Raise the `ValueError`s of the class; not a validator of `@strict`, which would wrap them in its own error."""
+        encoder = self.encoder_config
+        if encoder.model_type != "vit_mae":
+            raise ValueError(f"encoder_config has model_type {encoder.model_type!r}; MaeFuse needs 'vit_mae'.")
+        if not isinstance(encoder.patch_size, int) or not isinstance(encoder.image_size, int):
+            raise ValueError(
+                f"encoder_config has patch_size={encoder.patch_size} and image_size={encoder.image_size}; both must "
+                "be single integers (square patches, a square pretraining grid)."
+            )
+        if encoder.image_size % encoder.patch_size:
+            raise ValueError(
+                f"encoder_config.image_size={encoder.image_size} is no multiple of patch_size={encoder.patch_size}."
+            )
+        if encoder.num_channels not in (1, 3):
+            raise ValueError(
+                f"encoder_config.num_channels={encoder.num_channels}; one (luminance) or three (luminance repeated) "
+                "channels are needed."
+            )
+        for width, heads in (
+            ("hidden_size", encoder.num_attention_heads),
+            ("hidden_size", self.fusion_num_attention_heads),
+            ("decoder_hidden_size", self.decoder_num_attention_heads),
+        ):
+            value = encoder.hidden_size if width == "hidden_size" else self.decoder_hidden_size
+            if value % heads:
+                raise ValueError(f"{width}={value} cannot be split into {heads} attention heads; choose a divisor.")
+        if self.fusion_window < 1 or self.fusion_window % 2 == 0:
+            raise ValueError(f"fusion_window={self.fusion_window}; it must be odd, so that it has a centre.")
+        if not len(self.image_mean) == len(self.image_std) == encoder.num_channels:
+            raise ValueError(
+                f"image_mean has {len(self.image_mean)} and image_std {len(self.image_std)} numbers; the encoder has "
+                f"{encoder.num_channels} channels and needs one for each."
+            )
+
+
+__all__ = ["MaeFuseConfig"]

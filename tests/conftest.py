@@ -1,0 +1,47 @@
+"""Small models and pictures that the tests share. Nothing here reads a network or a file outside the repository."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest
+import torch
+
+from maefuse_hf import MaeFuseConfig, MaeFuseModel
+
+SMALL_ENCODER = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "image_size": 32,
+    "patch_size": 8,
+    "mask_ratio": 0.0,
+}
+SMALL_DECODER = {
+    "decoder_hidden_size": 24,
+    "decoder_num_hidden_layers": 2,
+    "decoder_num_attention_heads": 2,
+    "decoder_intermediate_size": 48,
+}
+
+
+def small_config(**fields) -> MaeFuseConfig:
+    """A configuration of a few thousand parameters, three channels, patch 8."""
+    return MaeFuseConfig(**{"encoder_config": dict(SMALL_ENCODER), **SMALL_DECODER, **fields})
+
+
+def small_model(**fields) -> MaeFuseModel:
+    """A model of that configuration with random weights large enough for differences to show."""
+    torch.manual_seed(0)
+    model = MaeFuseModel(small_config(initializer_range=0.2, **fields)).eval()
+    torch.nn.init.normal_(model.encoder.embeddings.cls_token)
+    return model
+
+
+@pytest.fixture
+def pictures() -> tuple[torch.Tensor, torch.Tensor]:
+    """Infrared and visible luminance, two pairs of 40x64."""
+    generator = torch.Generator().manual_seed(1)
+    infrared, visible = torch.rand(2, 2, 1, 40, 64, generator=generator)
+    return infrared, visible

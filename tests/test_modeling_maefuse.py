@@ -1,0 +1,379 @@
+import json
+
+import pytest
+import torch
+from conftest import small_config, small_model
+from safetensors.torch import load_file, save_file
+from torch.nn.functional import l1_loss
+from transformers import AutoModel, ViTMAEConfig, ViTMAEForPreTraining, ViTMAEModel
+
+from maefuse_hf import MaeFuseConfig, MaeFuseModel, MaeFuseOutput
+from maefuse_hf.losses_maefuse import alignment_loss, gradient_loss, intensity_loss
+from maefuse_hf.position_embedding import sincos_position_embedding
+
+ATTENTIONS = ["global", "local", "pointwise"]
+
+
+def one_channel_config(**fields) -> MaeFuseConfig:
+    encoder = small_config().encoder_config.to_dict() | {"num_channels": 1}
+    return small_config(encoder_config=encoder, image_mean=[0.45], image_std=[0.27], **fields)
+
+
+class TestEncoder:
+    @pytest.mark.parametrize("size", [(32, 32), (40, 64), (8, 24)])
+    def test_equals_transformers_with_unshuffled_tokens(self, size):
+        model = small_model()
+        pictures = torch.rand(2, 1, *size)
+        tokens = size[0] // 8 * (size[1] // 8)
+        noise = torch.arange(tokens, dtype=torch.float32).expand(2, -1)
+        expected = model.encoder(model.normalize(pictures), noise=noise, interpolate_pos_encoding=True)
+        assert torch.allclose(model.encode(pictures), expected.last_hidden_state[:, 1:], atol=1e-6, rtol=0)
+
+    def test_runs_once_on_both_pictures(self, pictures):
+        model, calls = small_model(), []
+        model.encoder.layernorm.register_forward_hook(lambda module, inputs, output: calls.append(output.shape[0]))
+        model(*pictures)
+        assert calls == [4]
+
+    def test_input_is_normalised_with_the_configured_statistics(self):
+        model = MaeFuseModel(small_config(image_mean=[0.1, 0.2, 0.3], image_std=[0.5, 0.25, 1.0]))
+        channels = model.normalize(torch.full((1, 1, 8, 8), 0.6))
+        assert torch.allclose(channels[0, :, 0, 0], torch.tensor([1.0, 1.6, 0.3]))
+
+    def test_without_cls_token_patches_see_only_patches(self, pictures):
+        model = small_model(use_cls_token=False)
+        before = model(*pictures).fused
+        torch.nn.init.normal_(model.encoder.embeddings.cls_token, std=9)
+        assert torch.equal(model(*pictures).fused, before)
+        assert not torch.allclose(small_model()(*pictures).fused, before)
+
+    def test_native_positions_are_sin_cos_of_the_actual_grid(self, pictures):
+        native, interpolated = small_model(position_embedding="native"), small_model()
+        square = torch.rand(1, 1, 32, 32)
+        assert torch.allclose(native.encode(square), interpolated.encode(square), atol=1e-6)
+        assert not torch.allclose(native.encode(pictures[0]), interpolated.encode(pictures[0]), atol=1e-3)
+
+    def test_a_fresh_encoder_has_sin_cos_positions(self):
+        positions = MaeFuseModel(small_config()).encoder.embeddings.position_embeddings
+        assert (positions[:, 0] == 0).all()
+        assert torch.equal(positions[0, 1:], sincos_position_embedding(4, 4, 32))
+
+
+class TestFreezing:
+    def trainable(self, model):
+        return {name.split(".")[0] for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+    def test_the_encoder_stays_frozen(self, tmp_path):
+        model = MaeFuseModel(small_config())
+        fusion_and_decoder = {"comparative_fusion", "merging_fusion", "decoder"}
+        assert self.trainable(model) == fusion_and_decoder
+        model.save_pretrained(tmp_path)
+        loaded = MaeFuseModel.from_pretrained(tmp_path)
+        assert self.trainable(loaded) == fusion_and_decoder
+        assert loaded.train() is loaded
+        assert self.trainable(loaded) == fusion_and_decoder
+        assert loaded.training and not any(module.training for module in loaded.encoder.modules())
+
+    def test_an_encoder_that_is_not_frozen_trains_all_but_its_positions(self, tmp_path):
+        MaeFuseModel(small_config(freeze_encoder=False)).save_pretrained(tmp_path)
+        model = MaeFuseModel.from_pretrained(tmp_path).train()
+        assert model.encoder.training
+        fixed = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
+        assert fixed == ["encoder.embeddings.position_embeddings"]
+
+
+class TestForward:
+    def test_shapes_range_and_names(self, pictures):
+        output = small_model()(*pictures)
+        assert isinstance(output, MaeFuseOutput)
+        assert output.fused.shape == (2, 1, 40, 64)
+        assert output.fused.min() >= 0 and output.fused.max() <= 1
+        for name in ("contour_features", "fused_features", "infrared_features", "visible_features"):
+            assert output[name].shape == (2, 40, 32)
+        assert output.loss is None and output.attentions is None
+
+    def test_tuple_output(self, pictures):
+        fused = small_model()(*pictures, return_dict=False)[0]
+        assert torch.equal(fused, small_model()(*pictures).fused)
+
+    def test_mean_fusion_decodes_the_mean_feature(self, pictures):
+        model = small_model()
+        output = model(*pictures, fusion="mean")
+        mean = (output.infrared_features + output.visible_features) / 2
+        assert torch.equal(output.fused_features, mean)
+        assert torch.equal(output.fused, model.decode(mean, (5, 8)).clamp(0, 1))
+        assert output.contour_features is None
+
+    def test_cfm_feeds_the_decoder_alone(self, pictures):
+        output = small_model()(*pictures, fusion="cfm")
+        assert output.fused_features is output.contour_features
+
+    @pytest.mark.parametrize("contour", ["infrared", "visible"])
+    def test_a_modality_in_place_of_the_contour(self, pictures, contour):
+        model = small_model()
+        output = model(*pictures, contour=contour)
+        assert torch.equal(output.contour_features, output[f"{contour}_features"])
+        expected = model.merge(output.infrared_features, output.visible_features, output.contour_features, (5, 8))
+        assert torch.equal(output.fused_features, expected[0])
+        assert not torch.allclose(output.fused, model(*pictures).fused)
+
+    @pytest.mark.parametrize("attention", ["global", "local"])
+    def test_fusion_without_competition_is_symmetric_as_the_papers_equations(self, pictures, attention):
+        model = small_model(fusion_attention=attention)
+        infrared, visible = pictures
+        assert torch.allclose(model(infrared, visible).fused, model(visible, infrared).fused, atol=1e-6)
+
+    def test_loss_is_equation_four_on_the_unclipped_picture(self, pictures):
+        model = small_model(gradient_loss_weight=3.0)
+        model.decoder.predict.bias.data += 2
+        output = model(*pictures, return_loss=True)
+        fused = model.decode(output.fused_features, (5, 8))
+        assert fused.min() < 0 or fused.max() > 1
+        expected = intensity_loss(fused, *pictures) + 3 * gradient_loss(fused, *pictures)
+        assert torch.isclose(output.loss, expected)
+        output.loss.backward()
+        assert model.merging_fusion.norm.weight.grad.abs().sum() > 0
+        assert model.encoder.layernorm.weight.grad is None
+
+    def test_patches_are_decoded_in_raster_order(self):
+        model = MaeFuseModel(one_channel_config())
+        values = torch.arange(2.0 * 3 * 8 * 8).reshape(1, 6, 64)
+        model.decoder.forward = lambda features, grid: values
+        picture = model.decode(torch.zeros(1, 6, 32), (2, 3))
+        assert picture.shape == (1, 1, 16, 24)
+        patch = picture[0, 0, 8:16, 16:24]
+        expected = torch.arange(5 * 64.0, 6 * 64.0).reshape(8, 8) * 0.27 + 0.45
+        assert torch.allclose(patch, expected)
+
+    def test_three_predicted_channels_become_luminance(self):
+        model = MaeFuseModel(small_config(image_mean=[0.0] * 3, image_std=[1.0] * 3))
+        model.decoder.forward = lambda features, grid: torch.tensor([1.0, 0.5, 0.25]).repeat(64).expand(1, 1, 192)
+        expected = 0.299 * 1 + 0.587 * 0.5 + 0.114 * 0.25
+        assert torch.allclose(model.decode(torch.zeros(1, 1, 32), (1, 1)), torch.tensor(expected))
+
+
+class TestAttentions:
+    @pytest.mark.parametrize("attention", ["global", "local"])
+    def test_weights_by_name(self, pictures, attention):
+        model = small_model(fusion_attention=attention)
+        model.set_attn_implementation("eager")
+        keys = 40 if attention == "global" else 9
+        attentions = model(*pictures, output_attentions=True).attentions
+        names = ["infrared_to_visible", "visible_to_infrared", "contour_to_infrared", "contour_to_visible"]
+        assert list(attentions) == names
+        for weights in attentions.values():
+            assert weights.shape == (2, 4, 40, keys)
+            assert torch.allclose(weights.sum(-1), torch.ones(2, 4, 40), atol=1e-5)
+
+    def test_competition_is_one_softmax_over_both(self, pictures):
+        model = small_model(fusion_attention="local", merging_competition=True)
+        weights = model(*pictures, contour="infrared", output_attentions=True).attentions
+        assert list(weights) == ["contour_to_both"]
+        assert weights["contour_to_both"].shape == (2, 4, 40, 18)
+
+    def test_a_kernel_without_weights_is_refused(self, pictures):
+        with pytest.raises(ValueError, match="attn_implementation='sdpa' gives no weights"):
+            small_model()(*pictures, output_attentions=True)
+        with pytest.raises(ValueError, match="pointwise attention has none"):
+            small_model(fusion_attention="pointwise")(*pictures, output_attentions=True)
+
+
+class TestInvariances:
+    @pytest.mark.parametrize("attention", ATTENTIONS)
+    @pytest.mark.parametrize("competition", [False, True])
+    def test_a_picture_alone_and_in_a_batch(self, pictures, attention, competition):
+        model = small_model(fusion_attention=attention, merging_competition=competition)
+        infrared, visible = pictures
+        together = model(infrared, visible).fused
+        assert together.std() > 0.05
+        alone = torch.cat([model(infrared[k : k + 1], visible[k : k + 1]).fused for k in range(2)])
+        assert torch.allclose(together, alone, atol=1e-6)
+        swapped = model(infrared.flip(0), visible.flip(0)).fused
+        assert torch.allclose(together, swapped.flip(0), atol=1e-6)
+
+    @pytest.mark.parametrize("attention", ATTENTIONS)
+    def test_eager_and_sdpa_agree(self, pictures, attention, tmp_path):
+        model = small_model(fusion_attention=attention)
+        expected = model(*pictures).fused
+        model.save_pretrained(tmp_path)
+        loaded = MaeFuseModel.from_pretrained(tmp_path, attn_implementation="eager")
+        assert loaded.decoder.block_config._attn_implementation == "eager"
+        assert torch.allclose(loaded(*pictures).fused, expected, atol=1e-5)
+        model.set_attn_implementation("eager")
+        assert torch.equal(model(*pictures).fused, loaded(*pictures).fused)
+
+    @pytest.mark.parametrize("attention", ATTENTIONS)
+    def test_bfloat16(self, pictures, attention, tmp_path):
+        model = small_model(fusion_attention=attention)
+        model.save_pretrained(tmp_path)
+        half = MaeFuseModel.from_pretrained(tmp_path, dtype=torch.bfloat16)
+        assert {parameter.dtype for parameter in half.parameters()} == {torch.bfloat16}
+        for inputs in (pictures, [picture.bfloat16() for picture in pictures]):
+            fused = half(*inputs).fused
+            assert fused.dtype == torch.float32
+            assert l1_loss(fused, model(*pictures).fused) < 0.01
+
+    def test_gradient_checkpointing_gives_the_same_gradients(self, pictures):
+        def gradients(model):
+            model.train()(*pictures, return_loss=True).loss.backward()
+            return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+
+        plain, checkpointed = small_model(freeze_encoder=False), small_model(freeze_encoder=False)
+        checkpointed.gradient_checkpointing_enable()
+        expected = gradients(plain)
+        result = gradients(checkpointed)
+        assert expected.keys() == result.keys()
+        assert len(expected) > 60
+        assert all(torch.allclose(result[name], expected[name], atol=1e-7) for name in expected)
+
+    @pytest.mark.parametrize("attention", ATTENTIONS)
+    def test_compiles_to_one_graph(self, pictures, attention):
+        model = small_model(fusion_attention=attention)
+        compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+        with torch.no_grad():
+            assert torch.allclose(compiled(*pictures).fused, model(*pictures).fused, atol=1e-6)
+
+
+class TestSaving:
+    @pytest.mark.parametrize("attention", ATTENTIONS)
+    def test_save_and_load_gives_the_same_picture(self, pictures, attention, tmp_path):
+        model = small_model(fusion_attention=attention)
+        model.save_pretrained(tmp_path)
+        assert (tmp_path / "model.safetensors").is_file()
+        loaded = AutoModel.from_pretrained(tmp_path)
+        assert type(loaded) is MaeFuseModel and not loaded.training
+        assert torch.equal(loaded(*pictures).fused, model(*pictures).fused)
+
+    def test_a_checkpoint_must_fit_exactly(self, tmp_path):
+        small_model().save_pretrained(tmp_path)
+        weights = load_file(tmp_path / "model.safetensors")
+        weights["stranger.weight"] = torch.zeros(1)
+        weights["decoder.norm.bias"] = torch.zeros(3)
+        del weights["decoder.predict.bias"]
+        save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+        with pytest.raises(ValueError) as error:
+            MaeFuseModel.from_pretrained(tmp_path)
+        message = str(error.value)
+        assert "missing: decoder.predict.bias" in message
+        assert "unknown: stranger.weight" in message
+        assert "other sizes: decoder.norm.bias (3,) instead of (24,)" in message
+
+    def test_loading_info_is_still_to_be_had(self, tmp_path):
+        small_model().save_pretrained(tmp_path)
+        model, info = MaeFuseModel.from_pretrained(tmp_path, output_loading_info=True)
+        assert isinstance(model, MaeFuseModel) and not info["missing_keys"]
+
+    def test_no_such_checkpoint(self, tmp_path):
+        with pytest.raises(OSError, match="no file named model.safetensors"):
+            MaeFuseModel.from_pretrained(tmp_path)
+
+
+class TestPretrainedEncoder:
+    CONFIG = ViTMAEConfig(
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        intermediate_size=64,
+        image_size=32,
+        patch_size=8,
+        decoder_hidden_size=16,
+        decoder_num_hidden_layers=1,
+        decoder_num_attention_heads=2,
+        decoder_intermediate_size=32,
+    )
+
+    @pytest.mark.parametrize("pretraining", [False, True])
+    def test_weights_come_from_the_encoder(self, tmp_path, pretraining):
+        source = (ViTMAEForPreTraining if pretraining else ViTMAEModel)(self.CONFIG)
+        encoder = source.vit if pretraining else source
+        torch.nn.init.normal_(encoder.embeddings.position_embeddings)
+        source.save_pretrained(tmp_path)
+        model = MaeFuseModel.from_encoder_pretrained(tmp_path, decoder_hidden_size=24, decoder_num_attention_heads=2)
+        assert model.decoder.embed.out_features == 24
+        assert model.config.encoder_config.mask_ratio == 0
+        expected, result = encoder.state_dict(), model.encoder.state_dict()
+        assert expected.keys() == result.keys()
+        assert all(torch.equal(result[name], expected[name]) for name in expected)
+        assert not any(parameter.requires_grad for parameter in model.encoder.parameters())
+
+    def test_statistics_come_from_its_preprocessor(self, tmp_path):
+        ViTMAEModel(self.CONFIG).save_pretrained(tmp_path)
+        assert list(MaeFuseModel.from_encoder_pretrained(tmp_path).config.image_mean) == [0.485, 0.456, 0.406]
+        statistics = {"image_mean": [0.1, 0.2, 0.3], "image_std": [0.4, 0.5, 0.6]}
+        (tmp_path / "preprocessor_config.json").write_text(json.dumps(statistics))
+        config = MaeFuseModel.from_encoder_pretrained(tmp_path).config
+        assert (list(config.image_mean), list(config.image_std)) == ([0.1, 0.2, 0.3], [0.4, 0.5, 0.6])
+
+    def test_an_incomplete_encoder_is_refused(self, tmp_path):
+        ViTMAEModel(self.CONFIG).save_pretrained(tmp_path)
+        weights = load_file(tmp_path / "model.safetensors")
+        del weights["layernorm.bias"]
+        save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+        with pytest.raises(ValueError, match=r"as a ViTMAEModel\. missing: layernorm.bias"):
+            MaeFuseModel.from_encoder_pretrained(tmp_path)
+
+
+class TestStarts:
+    @pytest.mark.parametrize("competition", [False, True])
+    def test_fusion_starts_at_the_alignment_target(self, pictures, competition):
+        model = small_model(fusion_attention="local", merging_competition=competition)
+        far = model(*pictures)
+        model.comparative_fusion.start_at_mean(own_place_logit=50.0)
+        model.merging_fusion.start_at_mean(own_place_logit=50.0)
+        for module in (model.comparative_fusion.cross_attention, model.merging_fusion.merging_attention):
+            torch.nn.init.zeros_(module.q_proj.weight)
+        near = model(*pictures)
+        sources = near.infrared_features, near.visible_features
+        assert alignment_loss(far.contour_features, *sources) > 0.1
+        assert alignment_loss(near.contour_features, *sources) < 1e-10
+        normed = model.merging_fusion.norm(near.contour_features)
+        assert torch.allclose(near.fused_features, normed, atol=1e-5)
+
+    def test_decoder_starts_as_a_linear_read_out(self):
+        model = MaeFuseModel(
+            one_channel_config(decoder_hidden_size=32, decoder_num_attention_heads=4, decoder_position_embedding=False)
+        ).eval()
+        weight, bias = torch.randn(64, 32), torch.randn(64)
+        model.decoder.start_as_read_out(weight, bias)
+        features = model.encode(torch.rand(1, 1, 16, 16))
+        assert torch.allclose(model.decoder(features, (2, 2)), features @ weight.T + bias, atol=1e-4)
+
+    @pytest.mark.parametrize(
+        ("fields", "shape", "message"),
+        [
+            ({"decoder_position_embedding": False}, (192, 32), r"decoder 24, encoder 32"),
+            ({"decoder_hidden_size": 32}, (192, 32), r"decoder_position_embedding=False \(it is True\)"),
+            (
+                {"decoder_hidden_size": 32, "decoder_position_embedding": False},
+                (64, 32),
+                r"The read-out is \(64, 32\); \(192, 32\) is needed",
+            ),
+        ],
+    )
+    def test_a_read_out_that_does_not_fit_is_refused(self, fields, shape, message):
+        model = MaeFuseModel(small_config(**fields))
+        with pytest.raises(ValueError, match=message):
+            model.decoder.start_as_read_out(torch.zeros(shape), torch.zeros(shape[0]))
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("infrared", "visible", "arguments", "message"),
+        [
+            ((1, 3, 32, 32), (1, 1, 32, 32), {}, r"infrared has shape \(1, 3, 32, 32\); \(batch, 1, height, width\)"),
+            ((1, 1, 32, 32), (1, 32, 32), {}, r"visible has shape \(1, 32, 32\)"),
+            ((1, 1, 32, 32), (1, 1, 32, 40), {}, r"\(1, 1, 32, 32\) and visible \(1, 1, 32, 40\); they must be equal"),
+            ((1, 1, 30, 32), (1, 1, 30, 32), {}, r"30x32; both sides must be multiples of the patch size 8"),
+            ((1, 1, 32, 32), (1, 1, 32, 32), {"fusion": "max"}, r"fusion is 'max'; choose 'mean', 'cfm' or 'mfm'"),
+            ((1, 1, 32, 32), (1, 1, 32, 32), {"contour": "x"}, r"contour is 'x'; choose"),
+            (
+                (1, 1, 32, 32),
+                (1, 1, 32, 32),
+                {"fusion": "mean", "contour": "infrared"},
+                r"contour='infrared' guides the merging module; it needs fusion='mfm', not 'mean'",
+            ),
+        ],
+    )
+    def test_is_refused_with_what_came_and_what_is_needed(self, infrared, visible, arguments, message):
+        with pytest.raises(ValueError, match=message):
+            small_model()(torch.rand(infrared), torch.rand(visible), **arguments)
