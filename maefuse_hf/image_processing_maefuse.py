@@ -1,0 +1,412 @@
+"""A pair of pictures in, tensors for the model out, and the fused luminance back to a colour picture.
+
+Only luminance is fused. The visible picture travels along at its own size, to give its colour back.
+"""
+
+import os
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeAlias, TypedDict
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from transformers.image_processing_backends import PilBackend
+from transformers.image_processing_utils import BatchFeature
+from transformers.image_transforms import get_size_with_aspect_ratio
+from transformers.image_utils import PILImageResampling, SizeDict
+from transformers.processing_utils import Unpack
+
+Picture: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray | torch.Tensor
+Pictures: TypeAlias = Picture | Sequence[Picture]
+Size: TypeAlias = tuple[int, int]
+Limits: TypeAlias = tuple[float, float]
+
+RED_WEIGHT, BLUE_WEIGHT = 0.299, 0.114
+WHITE = 255
+CHANNEL_COUNTS = (1, 3, 4)
+# What Pillow's decoders raise on damaged files.
+DAMAGED = (OSError, EOFError, RuntimeError, SyntaxError, TypeError, ValueError, struct.error)
+# Keys that transformers itself writes into preprocessor_config.json.
+SERVICE_KEYS = {"auto_map", "feature_extractor_type", "image_processor_type", "processor_class"}
+
+
+def rgb_to_luminance(rgb: np.ndarray) -> np.ndarray:
+    """Luminance Y of BT.601, full range: Y = 0.299 R + 0.587 G + 0.114 B.
+
+    Takes (..., 3, H, W), floating point, usually in [0, 1]; returns (..., 1, H, W), same dtype and range, not
+    rounded.
+    """
+    red, green, blue = rgb[..., 0:1, :, :], rgb[..., 1:2, :, :], rgb[..., 2:3, :, :]
+    # The same sum in this form gives a grey pixel exactly its own value.
+    return green + RED_WEIGHT * (red - green) + BLUE_WEIGHT * (blue - green)
+
+
+def replace_luminance(rgb: np.ndarray, luminance: np.ndarray) -> np.ndarray:
+    """Give a colour picture another luminance Y' and keep its Cb and Cr.
+
+    In full-range YCbCr, Cb = (B - Y) / 1.772 and Cr = (R - Y) / 1.402. Keeping both keeps B - Y and R - Y,
+    and with them G - Y, because 0.299 (R - Y) + 0.587 (G - Y) + 0.114 (B - Y) = 0. So each channel moves by
+    the same step: R' = R + (Y' - Y), G' = G + (Y' - Y), B' = B + (Y' - Y).
+
+    Takes `rgb` (..., 3, H, W) uint8 and Y' (..., 1, H, W), floating point in [0, 1]. Returns (..., 3, H, W)
+    uint8, rounded, clipped where the colour leaves the RGB cube, and equal to `rgb` where Y' = Y.
+    """
+    unit_rgb = rgb.astype(np.float32) / WHITE
+    return to_uint8(unit_rgb + (luminance - rgb_to_luminance(unit_rgb)))
+
+
+def to_uint8(values: np.ndarray) -> np.ndarray:
+    """[0, 1] to 0...255, same shape: rounded to the nearest, clipped."""
+    return np.rint(values * WHITE).clip(0, WHITE).astype(np.uint8)
+
+
+def resize_planes(planes: np.ndarray, size: Size, resample: int) -> np.ndarray:
+    """(C, H, W) float32 in [0, 1] to (C, *size), antialiased, clipped to [0, 1], not rounded."""
+    if planes.shape[1:] == size:
+        return planes
+    images = [Image.fromarray(np.ascontiguousarray(plane)) for plane in planes]
+    return np.stack([np.asarray(image.resize(size[::-1], resample)) for image in images]).clip(0, 1)
+
+
+def pad_to_multiple(planes: np.ndarray, divisor: int) -> np.ndarray:
+    """Pad (C, H, W) at the bottom and right by reflection until H and W are multiples of `divisor`.
+
+    numpy's "reflect" does not repeat the edge, reflects again where the picture is smaller than the padding,
+    and repeats the pixel where the picture is one pixel high or wide.
+    """
+    _, height, width = planes.shape
+    return np.pad(planes, ((0, 0), (0, -height % divisor), (0, -width % divisor)), mode="reflect")
+
+
+def target_size(own_size: Size, size: SizeDict) -> Size:
+    """(height, width) that `size` gives a picture; ValueError for keys or numbers that name none."""
+    if size.height and size.width:
+        return size.height, size.width
+    if not size.shortest_edge:
+        raise ValueError(
+            f"`size` is {dict(size)}. Give 'height' and 'width', or 'shortest_edge' with or without a bound "
+            "'longest_edge', each at least 1."
+        )
+    height, width = get_size_with_aspect_ratio(own_size, size.shortest_edge, size.longest_edge)
+    return max(1, height), max(1, width)
+
+
+def list_pictures(pictures: Pictures | None, kind: str) -> list[tuple[str, Picture]]:
+    """One picture, a list, or a 4-D array or tensor, as a list of (name for error messages, picture)."""
+    if isinstance(pictures, (np.ndarray, torch.Tensor)):
+        items = list(pictures) if pictures.ndim == 4 else [pictures]
+    else:
+        items = list(pictures) if isinstance(pictures, (list, tuple)) else [pictures]
+    if not items or pictures is None:
+        raise ValueError(f"{kind}: no picture came. Give an infrared and a visible picture for each pair.")
+    names = [kind] if len(items) == 1 else [f"{kind}[{index}]" for index in range(len(items))]
+    return [
+        (f"{name} ({item})" if isinstance(item, (str, os.PathLike)) else name, item)
+        for name, item in zip(names, items, strict=True)
+    ]
+
+
+def decode(picture: str | os.PathLike[str] | Image.Image, name: str) -> np.ndarray:
+    """A file or PIL image as (H, W) or (H, W, 3): wholly read, upright by its EXIF orientation, no alpha.
+
+    OSError if it is missing, unreadable or truncated.
+    """
+    try:
+        if isinstance(picture, Image.Image):
+            upright = ImageOps.exif_transpose(picture)
+        else:
+            # Opened by name, Pillow maps an uncompressed TIFF into memory and scrambles one that lies on its side.
+            with Path(picture).open("rb") as file, Image.open(file) as source:
+                upright = ImageOps.exif_transpose(source)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{name}: there is no such file. Check the path.") from error
+    except (*DAMAGED, Image.DecompressionBombError) as error:
+        raise OSError(
+            f"{name}: cannot be read ({error}). Copy or export the whole picture again, as PNG, TIFF or JPEG."
+        ) from error
+    # Pillow's `convert` would clip what is deeper than 8 bits.
+    if upright.mode in ("L", "I", "F") or upright.mode.startswith("I;16"):
+        return np.asarray(upright)
+    return np.asarray(upright.convert("L" if upright.mode in ("1", "LA") else "RGB"))
+
+
+def to_channels_first(pixels: np.ndarray, prefer_first: bool, name: str) -> np.ndarray:
+    """(H, W), (H, W, C) or (C, H, W) with C 1, 3 or 4 to (C, H, W) without alpha; ValueError if neither."""
+    shape = pixels.shape
+    first, last = (len(shape) == 3 and shape[axis] in CHANNEL_COUNTS for axis in (0, -1))
+    if 0 in shape or not (len(shape) == 2 or first or last):
+        raise ValueError(
+            f"{name}: the shape is {tuple(shape)}. Give (height, width), or three dimensions with 1, 3 or 4 "
+            "channels first or last, and at least one pixel."
+        )
+    if len(shape) == 2:
+        return pixels[None]
+    return (pixels if first and (prefer_first or not last) else np.moveaxis(pixels, -1, 0))[:3]
+
+
+def read_pixels(picture: Picture, name: str) -> np.ndarray:
+    """One picture as (C, H, W), C 1 or 3, in its own numbers, checked for what no setting can repair.
+
+    Raises:
+        OSError: missing, unreadable or truncated.
+        ValueError: wrong type, dtype or shape; no pixel; NaN or infinity; every pixel the same.
+    """
+    if isinstance(picture, torch.Tensor):
+        # numpy has no bfloat16.
+        tensor = picture.float() if picture.dtype == torch.bfloat16 else picture
+        array = tensor.detach().cpu().numpy()
+    elif isinstance(picture, (str, os.PathLike, Image.Image)):
+        array = decode(picture, name)
+    elif isinstance(picture, np.ndarray):
+        array = picture
+    else:
+        given = type(picture).__name__
+        raise ValueError(f"{name}: {given} is no picture. Give a path, PIL image, numpy array or torch tensor.")
+    pixels = to_channels_first(array, prefer_first=isinstance(picture, torch.Tensor), name=name)
+    if pixels.dtype.kind not in "uif" or pixels.dtype == np.int8:
+        raise ValueError(
+            f"{name}: pixels have the dtype {pixels.dtype}. Give uint8, integers of 16 bits or more, or "
+            "floating point in [0, 1]."
+        )
+    if not np.isfinite(pixels).all():
+        raise ValueError(f"{name}: the picture holds NaN or infinity. Replace these pixels first.")
+    if (pixels == pixels[:, :1, :1]).all():
+        value = ", ".join(map(str, pixels[:, 0, 0].tolist()))
+        raise ValueError(
+            f"{name}: the picture has no content, every pixel is {value}. Check the lens cap, the shutter "
+            "(thermal cameras close it to calibrate) and the decoder of the file."
+        )
+    return pixels
+
+
+def natural_limits(pixels: np.ndarray, percentiles: Limits, measured: bool, name: str) -> Limits:
+    """The pixel values that become 0 and 1 when the caller has named none.
+
+    8-bit pixels: 0 and 255. Floating point in [0, 1]: 0 and 1. Deeper pixels: two percentiles of the picture,
+    all channels together, or its extremes where these coincide (a few hot pixels on an even ground). 32 and
+    64-bit integers that all lie in 0...255 count as 8-bit, 16-bit ones never do. Floating point beyond [0, 1]
+    counts as deep if it is `measured`, else it is a ValueError.
+    """
+    low, high = pixels.min().item(), pixels.max().item()
+    is_float, wide = pixels.dtype.kind == "f", pixels.itemsize > 2
+    if pixels.dtype == np.uint8 or (wide and not is_float and low >= 0 and high <= WHITE):
+        return 0, WHITE
+    if is_float and low >= 0 and high <= 1:
+        return 0, 1
+    if is_float and not measured:
+        raise ValueError(
+            f"{name}: floating-point pixels run from {low:g} to {high:g} and leave [0, 1]. Divide by the "
+            "value of white, or name black and white: `infrared_range` or `visible_range`=(low, high)."
+        )
+    dark, bright = np.percentile(pixels, percentiles).tolist()
+    return (dark, bright) if dark < bright else (low, high)
+
+
+def load_rgb(picture: Picture, name: str, limits: Limits | None, percentiles: Limits) -> np.ndarray:
+    """One picture as (3, H, W) float32: (pixel - low) / (high - low) clipped to [0, 1], grey repeated.
+
+    Raises what `read_pixels` and `natural_limits` raise, and ValueError if all pixels lie outside `limits`.
+    """
+    pixels = read_pixels(picture, name)
+    # Pillow's mode "F" holds temperatures as often as values in [0, 1].
+    measured = not isinstance(picture, (np.ndarray, torch.Tensor))
+    low, high = limits or natural_limits(pixels, percentiles, measured, name)
+    darkest, brightest = pixels.min().item(), pixels.max().item()
+    if brightest <= low or darkest >= high:
+        raise ValueError(
+            f"{name}: pixels run from {darkest:g} to {brightest:g}, outside the range {low:g} to {high:g}; "
+            "it must be in the picture's own units."
+        )
+    values = pixels.astype(np.result_type(pixels.dtype, np.float32))
+    unit = ((values - low) / (high - low)).clip(0, 1).astype(np.float32)
+    return np.broadcast_to(unit, (3, *unit.shape[1:]))
+
+
+def as_array(values: Any) -> np.ndarray:
+    """A tensor of any dtype and device, or an array, as numpy; floating point becomes float32."""
+    tensor = torch.as_tensor(values).detach().cpu()
+    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+
+
+class MaeFuseImageProcessorKwargs(TypedDict, total=False):
+    """Settings, each valid in the constructor, in preprocessor_config.json and as an override in a call.
+
+    do_resize: resize both pictures to `size` before padding. If unset, they are resized when `size` is set.
+    size: `height` and `width`, or `shortest_edge`, alone or bounded by `longest_edge`; an integer is the
+        shortest edge, or with `default_to_square` a square.
+    resample: filter of every resize on the way in, as `PIL.Image.Resampling`.
+    size_divisor: height and width are padded to a multiple of this, the model's patch size.
+    resize_infrared: where sizes differ, stretch infrared to the visible picture's size. Nothing is aligned.
+    percentiles: the two percentiles of a picture deeper than 8 bits that become 0 and 1.
+    infrared_range, visible_range: the raw pixel values that become 0 and 1, at any depth, instead of each
+        picture's own limits; keeps a video from flickering.
+    """
+
+    do_resize: bool | None
+    size: int | list[int] | tuple[int, ...] | dict[str, int] | None
+    default_to_square: bool
+    resample: int
+    size_divisor: int
+    resize_infrared: bool
+    percentiles: Sequence[int | float]
+    infrared_range: Sequence[int | float] | None
+    visible_range: Sequence[int | float] | None
+
+
+class MaeFuseImageProcessor(PilBackend):
+    """Turns pairs of an infrared and a visible picture into tensors, and fused luminance back into pictures.
+
+    Pictures keep their own size unless `size` is set. Settings: `MaeFuseImageProcessorKwargs`.
+    """
+
+    valid_kwargs = MaeFuseImageProcessorKwargs  # type: ignore[assignment]
+    model_input_names = ["infrared", "visible"]
+    default_to_square = False
+    resample = PILImageResampling.BILINEAR
+    size_divisor = 16
+    resize_infrared = False
+    percentiles = (0.1, 99.9)
+
+    def __init__(self, **kwargs: Unpack[MaeFuseImageProcessorKwargs]) -> None:
+        known = sorted(self.valid_kwargs.__annotations__)
+        if unknown := sorted(set(kwargs) - set(known) - SERVICE_KEYS):
+            raise TypeError(f"No such setting: {', '.join(unknown)}. There are {', '.join(known)}.")
+        super().__init__(**kwargs)  # type: ignore[misc]
+
+    def __call__(  # type: ignore[override]
+        self,
+        infrared: Pictures,
+        visible: Pictures,
+        return_tensors: str | None = None,
+        **kwargs: Unpack[MaeFuseImageProcessorKwargs],
+    ) -> BatchFeature:
+        """See `preprocess`."""
+        return self.preprocess(infrared, visible, return_tensors, **kwargs)
+
+    def preprocess(
+        self,
+        infrared: Pictures,
+        visible: Pictures,
+        return_tensors: str | None = None,
+        **kwargs: Unpack[MaeFuseImageProcessorKwargs],
+    ) -> BatchFeature:
+        """One or several pairs of pictures to model inputs.
+
+        Args:
+            infrared, visible: one picture each, or equally long lists. A picture is a path, PIL image, numpy
+                array or torch tensor; four dimensions are a batch. Arrays are (H, W), (H, W, C) or (C, H, W),
+                C 1, 3 or 4; where both layouts fit, torch has channels first, numpy last. Pixels are uint8,
+                deeper integers, or floating point in [0, 1]. Alpha is dropped, EXIF orientation applied.
+            return_tensors: "pt" or "np"; without it, numpy arrays.
+            kwargs: overrides of the settings, see `MaeFuseImageProcessorKwargs`.
+
+        Returns:
+            `infrared`, `visible`: (B, 1, H', W') float32, BT.601 luminance in [0, 1], padded bottom right.
+            `visible_rgb`: (B, 3, H, W) uint8, the visible pictures at their own size; integer, so that a cast
+                of the inputs to bfloat16 spares the colours. If sizes differ (under `size`), zeros fill up.
+            `original_sizes`: (B, 2) int64, (height, width) of the visible pictures.
+            `resized_sizes`: (B, 2) int64, (height, width) before padding; only there if `size` is in force.
+
+        Raises:
+            OSError: a file is missing, unreadable or truncated.
+            TypeError: an unknown setting.
+            ValueError: a picture that cannot be used, two that do not fit together, pairs that cannot share a
+                batch, a setting out of range. The message names the picture.
+        """
+        features = super().preprocess(infrared, visible, **kwargs)
+        return features.convert_to_tensors(return_tensors)
+
+    def _standardize_kwargs(self, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        """Settings in one form and checked; the base class calls this on construction and in each call."""
+        kwargs = super()._standardize_kwargs(**kwargs)
+        for name in ("percentiles", "infrared_range", "visible_range"):
+            if kwargs[name] is not None:
+                # JSON has lists only.
+                limits = kwargs[name] = tuple(kwargs[name])
+                if len(limits) != 2 or not np.isfinite(limits).all() or limits[0] >= limits[1]:
+                    raise ValueError(f"`{name}` is {limits}. Give two finite numbers, the lower one first.")
+        if not 0 <= kwargs["percentiles"][0] < kwargs["percentiles"][1] <= 100:
+            raise ValueError(f"`percentiles` is {kwargs['percentiles']}. Give percentages from 0 to 100.")
+        if kwargs["size_divisor"] < 1:
+            raise ValueError(f"`size_divisor` is {kwargs['size_divisor']}. Give at least 1.")
+        return kwargs
+
+    def _preprocess_image_like_inputs(  # type: ignore[override]
+        self, infrared: Pictures, visible: Pictures, **settings: Any
+    ) -> BatchFeature:
+        named_infrared, named_visible = list_pictures(infrared, "infrared"), list_pictures(visible, "visible")
+        if len(named_infrared) != len(named_visible):
+            raise ValueError(
+                f"{len(named_infrared)} infrared and {len(named_visible)} visible pictures came. Give one "
+                "visible picture for each infrared one."
+            )
+        size, resample, divisor = settings["size"], settings["resample"], settings["size_divisor"]
+        resizes = size is not None and settings["do_resize"] is not False
+        luminances, colours, resized_sizes = [], [], []
+        for (infrared_name, thermal), (visible_name, photo) in zip(named_infrared, named_visible, strict=True):
+            heat = load_rgb(thermal, infrared_name, settings["infrared_range"], settings["percentiles"])
+            colour = load_rgb(photo, visible_name, settings["visible_range"], settings["percentiles"])
+            if heat.shape != colour.shape and not settings["resize_infrared"]:
+                raise ValueError(
+                    f"{infrared_name} has the size {heat.shape[1:]}, {visible_name} has {colour.shape[1:]} "
+                    "(height, width). If both show the same view, resize_infrared=True (on the command line "
+                    "--resize-infrared) brings the infrared picture to the visible one's size."
+                )
+            new_size = target_size(colour.shape[1:], size) if resizes else colour.shape[1:]
+            pair = [resize_planes(rgb_to_luminance(picture), new_size, resample) for picture in (heat, colour)]
+            luminances.append([pad_to_multiple(planes, divisor) for planes in pair])
+            colours.append(to_uint8(colour))
+            resized_sizes.append(new_size)
+
+        if len(set(resized_sizes)) > 1:
+            raise ValueError(
+                f"The pairs have the sizes {', '.join(map(str, resized_sizes))} (height, width), a batch has "
+                "one. Make one call for each size, or set `size` to resize all pictures to it."
+            )
+        original_sizes = np.array([colour.shape[1:] for colour in colours], dtype=np.int64)
+        visible_rgb = np.zeros((len(colours), 3, *original_sizes.max(axis=0)), dtype=np.uint8)
+        for filled, colour in zip(visible_rgb, colours, strict=True):
+            filled[:, : colour.shape[1], : colour.shape[2]] = colour
+        data = dict(zip(("infrared", "visible"), map(np.stack, zip(*luminances, strict=True)), strict=True))
+        data |= {"visible_rgb": visible_rgb, "original_sizes": original_sizes}
+        if resizes:
+            data["resized_sizes"] = np.array(resized_sizes, dtype=np.int64)
+        return BatchFeature(data=data)
+
+    def post_process_image_fusion(self, outputs: Any, inputs: Mapping[str, Any]) -> list[Image.Image]:
+        """The fused luminance put into the visible pictures: their Cb and Cr, their own size.
+
+        Args:
+            outputs: what the model returned, with `fused`, or that tensor: (B, 1, H', W') in [0, 1], any
+                floating dtype and device.
+            inputs: what the processor returned for the same pairs.
+
+        Returns:
+            B pictures, mode RGB. Padding is cropped; under `size`, the luminance is resized back (bicubic).
+
+        Raises:
+            ValueError: outputs and inputs do not belong together, or the luminance is not finite.
+        """
+        fused = getattr(outputs, "fused", outputs)
+        given, needed = tuple(getattr(fused, "shape", ())), tuple(inputs["visible"].shape)
+        if given != needed:
+            raise ValueError(
+                f"The fused luminance has the shape {given}, these inputs need {needed}. Give the model's "
+                "output and the inputs it came from."
+            )
+        luminances, colours = as_array(fused), as_array(inputs["visible_rgb"])
+        if not np.isfinite(luminances).all():
+            raise ValueError("The fused luminance holds NaN or infinity. Check the weights; float16 may overflow.")
+        original_sizes = as_array(inputs["original_sizes"])
+        resized_sizes = as_array(inputs["resized_sizes"]) if "resized_sizes" in inputs else original_sizes
+        pictures = []
+        for luminance, colour, (height, width), inner in zip(
+            luminances, colours, original_sizes.tolist(), resized_sizes.tolist(), strict=True
+        ):
+            content = luminance[:, : inner[0], : inner[1]]
+            restored = resize_planes(content, (height, width), PILImageResampling.BICUBIC)
+            recoloured = replace_luminance(colour[:, :height, :width], restored)
+            pictures.append(Image.fromarray(np.ascontiguousarray(recoloured.transpose(1, 2, 0))))
+        return pictures
