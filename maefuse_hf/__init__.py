@@ -2,6 +2,7 @@
 
 from transformers import AutoConfig, AutoImageProcessor, AutoModel
 
+from .checkpoint import SHIPPED_CHECKPOINT
 from .configuration_maefuse import MaeFuseConfig
 from .image_processing_maefuse import MaeFuseImageProcessor
 from .modeling_maefuse import (
@@ -17,6 +18,7 @@ AutoModel.register(MaeFuseConfig, MaeFuseModel, exist_ok=True)
 AutoImageProcessor.register(MaeFuseConfig, image_processor_classes={"pil": MaeFuseImageProcessor}, exist_ok=True)
 
 __all__ = [
+    "SHIPPED_CHECKPOINT",
     "ComparativeFusionModule",
     "MaeFuseConfig",
     "MaeFuseDecoder",

@@ -1,7 +1,7 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
 """Configuration of MaeFuse: every architectural number, once."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
@@ -84,7 +84,8 @@ class MaeFuseConfig(PreTrainedConfig):
         "encoder_config": SubConfigSpec(config_class=AutoConfig, model_type="vit_mae", init_kwargs=VIT_MAE_LARGE)
     }
 
-    encoder_config: dict | PreTrainedConfig | None = None
+    # always a ViTMAEConfig after construction; a mapping or nothing may come in
+    encoder_config: Any = None
     freeze_encoder: bool = True
     use_cls_token: bool = True
     position_embedding: Literal["interpolate", "native"] = "interpolate"
@@ -113,7 +114,7 @@ class MaeFuseConfig(PreTrainedConfig):
         self.check_sizes()
 
     def check_sizes(self) -> None:
-        """Raise the `ValueError`s of the class; not a validator of `@strict`, which would wrap them in its own error."""
+        """Raise the `ValueError`s of the class; no validator of `@strict`, which would wrap them in its own error."""
         encoder = self.encoder_config
         if encoder.model_type != "vit_mae":
             raise ValueError(f"encoder_config has model_type {encoder.model_type!r}; MaeFuse needs 'vit_mae'.")
@@ -131,14 +132,13 @@ class MaeFuseConfig(PreTrainedConfig):
                 f"encoder_config.num_channels={encoder.num_channels}; one (luminance) or three (luminance repeated) "
                 "channels are needed."
             )
-        for width, heads in (
-            ("hidden_size", encoder.num_attention_heads),
-            ("hidden_size", self.fusion_num_attention_heads),
-            ("decoder_hidden_size", self.decoder_num_attention_heads),
+        for name, width, heads in (
+            ("hidden_size", encoder.hidden_size, encoder.num_attention_heads),
+            ("hidden_size", encoder.hidden_size, self.fusion_num_attention_heads),
+            ("decoder_hidden_size", self.decoder_hidden_size, self.decoder_num_attention_heads),
         ):
-            value = encoder.hidden_size if width == "hidden_size" else self.decoder_hidden_size
-            if value % heads:
-                raise ValueError(f"{width}={value} cannot be split into {heads} attention heads; choose a divisor.")
+            if heads is None or width % heads:
+                raise ValueError(f"{name}={width} cannot be split into {heads} attention heads; choose a divisor.")
         if self.fusion_window < 1 or self.fusion_window % 2 == 0:
             raise ValueError(f"fusion_window={self.fusion_window}; it must be odd, so that it has a centre.")
         if not len(self.image_mean) == len(self.image_std) == encoder.num_channels:

@@ -72,7 +72,9 @@ class LocalAttention(nn.Module):
                 scores.append(score.masked_fill(visible[..., 0] == 0, float("-inf")))
             values += self.neighbours(self.split_heads(self.v_proj(context), grid))
         weights = torch.stack(scores, dim=-1).softmax(dim=-1)
-        attended = sum(weight[..., None] * value for weight, value in zip(weights.unbind(-1), values))
+        attended = torch.zeros_like(query)
+        for weight, value in zip(weights.unbind(-1), values):
+            attended = attended + weight[..., None] * value
         return self.out_proj(attended.flatten(3).flatten(1, 2)), weights.flatten(1, 2).transpose(1, 2)
 
     def split_heads(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -4,7 +4,8 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,8 @@ from .losses_maefuse import gradient_loss, intensity_loss
 from .position_embedding import interpolate_position_embedding, sincos_position_embedding
 
 BT601_LUMINANCE = (0.299, 0.587, 0.114)
+
+FusionAttention: TypeAlias = GlobalAttention | LocalAttention | PointwiseAttention
 
 
 @dataclass
@@ -57,7 +60,7 @@ class MaeFuseOutput(ModelOutput):
 class ComparativeFusionModule(GradientCheckpointingLayer):
     """CFM, `Phi_D = C(Phi_I, Phi_V)` (Eq. 2): one cross-attention, shared by both directions, summed."""
 
-    def __init__(self, cross_attention: nn.Module) -> None:
+    def __init__(self, cross_attention: FusionAttention) -> None:
         super().__init__()
         self.cross_attention = cross_attention
 
@@ -88,7 +91,7 @@ class MergingFusionModule(GradientCheckpointingLayer):
 
     def __init__(
         self,
-        merging_attention: nn.Module,
+        merging_attention: FusionAttention,
         hidden_size: int,
         intermediate_size: int,
         layer_norm_eps: float,
@@ -125,12 +128,17 @@ class MergingFusionModule(GradientCheckpointingLayer):
     def start_at_mean(self, own_place_logit: float) -> None:
         """Start at the alignment stage's target (Eq. 5), up to the norm: the mean of both modalities' own tokens."""
         start_as_identity(self.merging_attention, 1.0 if self.competition else 0.5, own_place_logit)
-        init.zeros_(self.mlp[-1].weight)
-        init.zeros_(self.mlp[-1].bias)
+        zero_linear(self.mlp[-1])
+
+
+def zero_linear(linear: nn.Module) -> None:
+    """Make a linear layer give nothing."""
+    for parameter in linear.parameters():
+        init.zeros_(parameter)
 
 
 @torch.no_grad()
-def start_as_identity(attention: nn.Module, share: float, own_place_logit: float) -> None:
+def start_as_identity(attention: FusionAttention, share: float, own_place_logit: float) -> None:
     """Make `share` of a token's own place the start of an attention: values the identity, output a share of it."""
     init.eye_(attention.v_proj.weight)
     init.zeros_(attention.v_proj.bias)
@@ -207,12 +215,11 @@ class MaeFuseDecoder(nn.Module):
             )
         if weight.shape != self.predict.weight.shape:
             raise ValueError(f"The read-out is {tuple(weight.shape)}; {tuple(self.predict.weight.shape)} is needed.")
-        nn.init.eye_(self.embed.weight)
-        nn.init.zeros_(self.embed.bias)
+        init.eye_(self.embed.weight)
+        init.zeros_(self.embed.bias)
         for layer in self.layers:
-            for last in (layer.attention.o_proj, layer.mlp.fc2):
-                nn.init.zeros_(last.weight)
-                nn.init.zeros_(last.bias)
+            zero_linear(layer.get_submodule("attention.o_proj"))
+            zero_linear(layer.get_submodule("mlp.fc2"))
         self.predict.weight.copy_(weight)
         self.predict.bias.copy_(bias)
 
@@ -224,7 +231,7 @@ class MaeFusePreTrainedModel(PreTrainedModel):
     config_class = MaeFuseConfig
     base_model_prefix = "maefuse"
     main_input_name = "infrared"
-    input_modalities = ("image",)
+    input_modalities = ["image"]
     supports_gradient_checkpointing = True
     _no_split_modules = ["ViTMAEEmbeddings", "ViTMAELayer", "ComparativeFusionModule", "MergingFusionModule"]
     _supports_sdpa = True
@@ -244,23 +251,25 @@ class MaeFuseModel(MaeFusePreTrainedModel):
     def __init__(self, config: MaeFuseConfig) -> None:
         super().__init__(config)
         encoder_config = config.encoder_config
+        heads, intermediate_size = config.fusion_num_attention_heads, config.fusion_intermediate_size
+        assert heads is not None and intermediate_size is not None  # the configuration fills them in
         hidden_size = encoder_config.hidden_size
         self.patch_size = encoder_config.patch_size
 
-        def fusion_attention() -> nn.Module:
-            heads = config.fusion_num_attention_heads
-            return {
+        def fusion_attention() -> FusionAttention:
+            makers: dict[str, Callable[[], FusionAttention]] = {
                 "global": lambda: GlobalAttention(hidden_size, heads),
                 "local": lambda: LocalAttention(hidden_size, heads, config.fusion_window),
                 "pointwise": lambda: PointwiseAttention(hidden_size),
-            }[config.fusion_attention]()
+            }
+            return makers[config.fusion_attention]()
 
         self.encoder = AutoModel.from_config(encoder_config)
         self.comparative_fusion = ComparativeFusionModule(fusion_attention())
         self.merging_fusion = MergingFusionModule(
             fusion_attention(),
             hidden_size,
-            config.fusion_intermediate_size,
+            intermediate_size,
             config.fusion_layer_norm_eps,
             config.merging_competition,
         )
@@ -311,7 +320,8 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         """
         self.check_inputs(infrared, visible, fusion, contour)
         batch, grid = infrared.shape[0], self.patch_grid(infrared)
-        contour_features, attentions = None, {}
+        contour_features: Tensor | None = None
+        attentions: dict[str, Tensor | None] = {}
 
         features = self.encode(torch.cat([infrared, visible]))
         infrared_features, visible_features = features[:batch], features[batch:]
@@ -458,13 +468,14 @@ class MaeFuseModel(MaeFusePreTrainedModel):
 
     def require_weights(self, attentions: dict[str, Tensor | None]) -> dict[str, Tensor]:
         """The attention weights by name, or a `ValueError` where the kernel gives none."""
-        if any(weights is None for weights in attentions.values()):
+        given = {name: weights for name, weights in attentions.items() if weights is not None}
+        if len(given) < len(attentions):
             raise ValueError(
                 f"output_attentions=True, but fusion_attention={self.config.fusion_attention!r} under "
                 f"attn_implementation={self.config._attn_implementation!r} gives no weights. Load the model with "
                 "attn_implementation='eager'; pointwise attention has none."
             )
-        return attentions
+        return given
 
     def freeze(self) -> None:
         """Take the gradient from what is never trained: fixed positions, and the encoder with `freeze_encoder`."""
@@ -504,11 +515,12 @@ class MaeFuseModel(MaeFusePreTrainedModel):
             OSError: if there is no such checkpoint.
         """
         return_info = kwargs.pop("output_loading_info", False)
-        model, info = super().from_pretrained(
+        loaded = super().from_pretrained(
             pretrained_model_name_or_path,
             *args,
             **{**kwargs, "output_loading_info": True, "ignore_mismatched_sizes": True},
         )
+        model, info = cast(tuple[MaeFuseModel, dict[str, Any]], loaded)
         refuse_incomplete(f"{pretrained_model_name_or_path} as a {cls.__name__}", info, allowed_prefix=None)
         return (model, info) if return_info else model
 
@@ -526,18 +538,21 @@ class MaeFuseModel(MaeFusePreTrainedModel):
             ValueError: if the checkpoint lacks encoder weights or a config field does not fit.
             OSError: if there is no such checkpoint.
         """
-        encoder, info = ViTMAEModel.from_pretrained(
+        loaded = ViTMAEModel.from_pretrained(
             pretrained_encoder, mask_ratio=0.0, output_loading_info=True, ignore_mismatched_sizes=True
         )
+        encoder, info = cast(tuple[ViTMAEModel, dict[str, Any]], loaded)
         refuse_incomplete(f"{pretrained_encoder} as a ViTMAEModel", info, allowed_prefix="decoder.")
         preprocessor = cached_file(
             pretrained_encoder, "preprocessor_config.json", _raise_exceptions_for_missing_entries=False
         )
         statistics = {}
         if preprocessor is not None:
-            with open(preprocessor) as file:
-                values = json.load(file)
+            values = json.loads(Path(preprocessor).read_text())
             statistics = {name: values[name] for name in ("image_mean", "image_std") if name in values}
+        if Path(pretrained_encoder).exists():
+            # a folder on this machine means nothing to whoever loads the model elsewhere
+            encoder.config.name_or_path = ""
         config = cls.config_class(encoder_config=encoder.config, **{**statistics, **config_fields})
         model = cls(config)
         model.encoder.load_state_dict(encoder.state_dict())
