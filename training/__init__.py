@@ -1,0 +1,1 @@
+"""The guided training of MaeFuse; see `training/README.md`."""

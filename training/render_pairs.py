@@ -1,0 +1,30 @@
+"""Render a folder of example pairs, to try the training without any data.
+
+python training/render_pairs.py FOLDER --pairs 8
+"""
+
+import argparse
+from pathlib import Path
+
+from tqdm import trange
+
+from maefuse_hf.example_scene import render_example_pair
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Render pairs of a night street into infrared/ and visible/.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--pairs", type=int, default=8, help="how many scenes")
+    parser.add_argument("--height", type=int, default=96)
+    parser.add_argument("--width", type=int, default=128)
+    options = parser.parse_args()
+    for half in ("infrared", "visible"):
+        (options.folder / half).mkdir(parents=True, exist_ok=True)
+    for seed in trange(options.pairs, unit="pair"):
+        infrared, visible = render_example_pair(options.height, options.width, seed=seed)
+        infrared.save(options.folder / "infrared" / f"{seed:04d}.png")
+        visible.save(options.folder / "visible" / f"{seed:04d}.png")
+
+
+if __name__ == "__main__":
+    main()

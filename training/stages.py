@@ -1,0 +1,108 @@
+"""The guided training (paper, sections 3.2 and 3.3) as data: what each stage trains, on which features and loss."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from maefuse_hf import MaeFuseModel
+from training.losses import alignment_terms, fusion_terms, reconstruction_terms, weighted_sum
+
+
+@dataclass(frozen=True)
+class EncodedPairs:
+    """A batch of pairs and what the encoder makes of it."""
+
+    infrared: Tensor
+    """`(B, 1, H, W)` luminance in [0, 1]."""
+    visible: Tensor
+    infrared_features: Tensor
+    """`(B, tokens, hidden)`."""
+    visible_features: Tensor
+    grid: tuple[int, int]
+    """Rows and columns of patches."""
+
+
+def single_features(model: MaeFuseModel, pairs: EncodedPairs) -> Tensor:
+    """Both modalities' features, one picture after the other: `(2 B, tokens, hidden)`."""
+    return torch.cat([pairs.infrared_features, pairs.visible_features])
+
+
+def contour_features(model: MaeFuseModel, pairs: EncodedPairs) -> Tensor:
+    """Phi_D, with which the comparative module feeds the decoder while the merging module is idle."""
+    return model.compare(pairs.infrared_features, pairs.visible_features, pairs.grid)[0]
+
+
+def fused_features(model: MaeFuseModel, pairs: EncodedPairs) -> Tensor:
+    """Phi_F, the merging module's output."""
+    contour = contour_features(model, pairs)
+    return model.merge(pairs.infrared_features, pairs.visible_features, contour, pairs.grid)[0]
+
+
+def reconstruct(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: Mapping) -> dict[str, Tensor]:
+    """The decoder gives single pictures back."""
+    return reconstruction_terms(model.decode(features, pairs.grid), torch.cat([pairs.infrared, pairs.visible]))
+
+
+def align(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: Mapping) -> dict[str, Tensor]:
+    """The fusion module's output comes to lie in the encoder's feature domain (Eq. 5)."""
+    return alignment_terms(features, pairs.infrared_features, pairs.visible_features)
+
+
+def fuse(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: Mapping) -> dict[str, Tensor]:
+    """The decoded features hold the texture of both pictures (Eq. 4)."""
+    return fusion_terms(model.decode(features, pairs.grid), pairs.infrared, pairs.visible, weights)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the guided training."""
+
+    name: str
+    """As in `StagesConfig`."""
+    trains: str
+    """The only part of the model that changes."""
+    features: Callable[[MaeFuseModel, EncodedPairs], Tensor]
+    loss: Callable[[MaeFuseModel, Tensor, EncodedPairs, Mapping], dict[str, Tensor]]
+
+
+STAGES = (
+    Stage("decoder", trains="decoder", features=single_features, loss=reconstruct),
+    Stage("cfm_align", trains="comparative_fusion", features=contour_features, loss=align),
+    Stage("cfm_fuse", trains="comparative_fusion", features=contour_features, loss=fuse),
+    Stage("mfm_align", trains="merging_fusion", features=fused_features, loss=align),
+    Stage("mfm_fuse", trains="merging_fusion", features=fused_features, loss=fuse),
+)
+
+
+class GuidedStep(nn.Module):
+    """A model under one stage: pairs in, named loss terms and their weighted total out."""
+
+    def __init__(self, model: MaeFuseModel, stage: Stage, loss_weights: Mapping[str, float]) -> None:
+        super().__init__()
+        self.model = model
+        self.stage = stage
+        self.loss_weights = dict(loss_weights)
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(name.startswith(f"{stage.trains}."))
+
+    def forward(self, infrared: Tensor, visible: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Two `(B, 1, H, W)` luminance batches in [0, 1] to the total loss and its terms, all scalars."""
+        pairs = self.encode(infrared, visible)
+        features = self.stage.features(self.model, pairs)
+        terms = self.stage.loss(self.model, features, pairs, self.loss_weights)
+        return weighted_sum(terms, self.loss_weights), terms
+
+    @torch.no_grad()
+    def encode(self, infrared: Tensor, visible: Tensor) -> EncodedPairs:
+        """Both modalities through the encoder in one run."""
+        features = self.model.encode(torch.cat([infrared, visible]))
+        batch = len(infrared)
+        return EncodedPairs(infrared, visible, features[:batch], features[batch:], self.model.patch_grid(infrared))
+
+    @torch.no_grad()
+    def decode(self, infrared: Tensor, visible: Tensor) -> Tensor:
+        """What the stage's features look like: `(B or 2 B, 1, H, W)` luminance, nominally in [0, 1]."""
+        pairs = self.encode(infrared, visible)
+        return self.model.decode(self.stage.features(self.model, pairs), pairs.grid)
