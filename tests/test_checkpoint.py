@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import small_model
+from transformers import AutoConfig, AutoImageProcessor, AutoModel
 
 from maefuse_hf import MaeFuseImageProcessor
 from maefuse_hf.checkpoint import SHIPPED_CHECKPOINT, load_checkpoint
@@ -19,6 +20,13 @@ def test_the_shipped_checkpoint_is_whole_and_small(shipped):
     assert processor.size_divisor == model.patch_size
     assert sum(path.stat().st_size for path in SHIPPED_CHECKPOINT.rglob("*")) <= 30_000_000
     assert (SHIPPED_CHECKPOINT / "README.md").is_file()
+
+
+def test_the_auto_classes_load_it(shipped):
+    model, processor = shipped
+    assert type(AutoConfig.from_pretrained(SHIPPED_CHECKPOINT)) is type(model.config)
+    assert type(AutoModel.from_pretrained(SHIPPED_CHECKPOINT)) is type(model)
+    assert type(AutoImageProcessor.from_pretrained(SHIPPED_CHECKPOINT)) is type(processor)
 
 
 @torch.inference_mode()

@@ -110,6 +110,21 @@ def test_training_goes_on_after_the_last_finished_stage(trained):
     assert changed == {"merging_fusion"}
 
 
+def test_a_trained_model_can_be_trained_further(pairs, trained, tmp_path):
+    folder, _ = trained
+    (tmp_path / "further.yaml").write_text(
+        f"data: {{pairs: {pairs}, crop_size: 32, validation_pairs: 2}}\n"
+        f"start: {{model: {folder / 'final'}}}\n"
+        "stages: {cfm_fuse: {steps: 2}}\n"
+        "batch_size: 2\n"
+    )
+    finished = run("train.py", "--config", tmp_path / "further.yaml", "--output_dir", tmp_path / "further")
+    assert finished.returncode == 0, finished.stderr
+    before, after = (load_file(place / "final" / "model.safetensors") for place in (folder, tmp_path / "further"))
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"comparative_fusion"}
+
+
 def test_a_wrong_configuration_is_named(tmp_path):
     finished = run("train.py", "--config", CONFIGS / "tiny.yaml", "--output_dir", tmp_path, "epochs=3")
     assert finished.returncode == 2 or finished.returncode == 1

@@ -30,12 +30,15 @@ def test_defaults_nesting_and_overrides():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"epochs": 3}, "TrainingConfig has no field epochs; it has data, encoder, stages"),
+        ({"epochs": 3}, "TrainingConfig has no field epochs; it has data, stages, encoder"),
         ({"stages": {"decoder": {"lr": 3}}}, "StageConfig has no field lr"),
         ({"stages": 3}, "StagesConfig needs a mapping of its fields, but 3 came"),
         ({"batch_size": 0}, "batch_size is 0; it must be a positive number"),
         ({"stages": {"decoder": {"learning_rate": "1e-4"}}}, "StageConfig.learning_rate is '1e-4'; it must be of type"),
         ({"data": {}}, "DataConfig is incomplete"),
+        ({"encoder": None}, "encoder is None; it must be set, unless start.model is"),
+        ({"start": {"model": "trained"}}, "encoder is 'folder'; it must be set, unless start.model is"),
+        ({"data": {"pairs": "x", "black_hot_probability": 1.5}}, "black_hot_probability is 1.5; it must be between"),
         ({"data": {"pairs": "x", "gamma_range": [2, 1]}}, "gamma_range is (2, 1); it must be two positive numbers"),
     ],
 )

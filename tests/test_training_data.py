@@ -111,6 +111,16 @@ class TestRandomCrops:
         crop = RandomCrops([picture[None]], config)[0, 1][0]
         assert torch.allclose(crop, expected, atol=1e-6) or torch.allclose(crop.flip(-1), expected, atol=1e-6)
 
+    def test_black_hot_inverts_infrared_alone(self):
+        config = DataConfig(pairs="", crop_size=8, gamma_range=(1.0, 1.0), black_hot_probability=0.5)
+        crops = RandomCrops([np.stack([ramp(8, 8)] * 2)], config)
+        inverted = 0
+        for seed in range(200):
+            infrared, visible = crops[0, seed]
+            assert torch.equal(infrared, visible) or torch.allclose(infrared, 1 - visible)
+            inverted += not torch.equal(infrared, visible)
+        assert inverted == pytest.approx(100, abs=25)
+
     def test_a_seed_repeats_its_crop(self):
         crops = RandomCrops([np.stack([ramp(9, 11)] * 2)], DataConfig(pairs="", crop_size=4))
         first = crops[0, 3]

@@ -47,12 +47,16 @@ class DataConfig:
     """Each picture is raised to a power drawn log-uniformly from this range."""
     gain_range: tuple[float, float] = (1.0, 1.0)
     """Each picture's contrast to its own mean is multiplied by a factor drawn from this range."""
+    black_hot_probability: float = 0.0
+    """Chance that the infrared picture of a pair is inverted: thermal cameras show hot things white or black."""
     workers: int = 0
     """Processes that prepare batches beside the training."""
 
     def __post_init__(self) -> None:
         require(self.validation_pairs >= 0, "validation_pairs", self.validation_pairs, "zero or more")
         require(self.crop_size > 0, "crop_size", self.crop_size, "a positive number of pixels")
+        share = self.black_hot_probability
+        require(0 <= share <= 1, "black_hot_probability", share, "between 0 and 1")
         for name in ("gamma_range", "gain_range"):
             low, high = getattr(self, name)
             require(0 < low <= high, name, (low, high), "two positive numbers, the smaller one first")
@@ -122,6 +126,8 @@ class StagesConfig:
 class StartConfig:
     """Where fresh layers start, beside the random weights of the paper."""
 
+    model: str | None = None
+    """Folder or Hub name of a trained MaeFuse to go on from, instead of an encoder and fresh layers."""
     decoder_as_read_out: bool = False
     """Start the decoder as the linear read-out that `pretrain_mae.py` left beside the encoder."""
     fusion_at_mean: bool = False
@@ -135,9 +141,9 @@ class TrainingConfig:
     """One run of `training/train.py`."""
 
     data: DataConfig
-    encoder: str
-    """Folder or Hub name of the masked autoencoder, as `MaeFuseModel.from_encoder_pretrained` takes it."""
     stages: StagesConfig
+    encoder: str | None = None
+    """Folder or Hub name of the masked autoencoder, as `MaeFuseModel.from_encoder_pretrained` takes it."""
     model: dict[str, Any] = field(default_factory=dict)
     """Fields of `MaeFuseConfig`."""
     start: StartConfig = field(default_factory=StartConfig)
@@ -153,6 +159,9 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         require(self.batch_size > 0, "batch_size", self.batch_size, "a positive number")
+        require(
+            (self.encoder is None) != (self.start.model is None), "encoder", self.encoder, "set, unless start.model is"
+        )
 
 
 Config = TypeVar("Config")

@@ -102,7 +102,8 @@ def check_crop(pictures: Sequence[np.ndarray], crop_size: int) -> None:
 
 
 class RandomCrops(Dataset[Tensor]):
-    """Random square crops: one crop and one flip for all pictures of a scene, gamma and gain for each picture.
+    """Random square crops: one crop and one flip for all pictures of a scene, gamma and gain for each picture, infrared
+    now and then inverted.
 
     Items are `(C, crop, crop)` float32 luminance in [0, 1], with C = 2 (infrared, visible) for pairs and 1 for single
     pictures. An item is asked for by its scene's index and a seed, as `SeededDraws` yields them.
@@ -124,6 +125,8 @@ class RandomCrops(Dataset[Tensor]):
         crop = torch.from_numpy(picture[:, top : top + size, left : left + size].copy()).float() / 255
         if torch.rand((), generator=random) < 0.5:
             crop = crop.flip(-1)
+        if len(crop) > 1 and torch.rand((), generator=random) < self.data.black_hot_probability:
+            crop[0] = 1 - crop[0]
         return torch.stack([self.augment(channel, random) for channel in crop])
 
     def augment(self, channel: Tensor, random: torch.Generator) -> Tensor:

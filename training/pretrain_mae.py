@@ -19,12 +19,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
-from transformers import ViTImageProcessorPil, ViTMAEConfig, ViTMAEForPreTraining, get_scheduler
+from transformers import ViTImageProcessorPil, ViTMAEConfig, ViTMAEForPreTraining
 
 from maefuse_hf import MaeFuseConfig, MaeFuseModel
 from maefuse_hf.position_embedding import sincos_position_embedding
 from training.config import PretrainingConfig, parse_run, save_resolved
 from training.data import RandomCrops, SeededDraws, find_pairs, read_pairs, read_photos, split_pairs
+from training.optimizer import adamw
 
 
 class MaskedAutoencoder(nn.Module):
@@ -135,19 +136,8 @@ def main() -> None:
     )
 
     model = MaskedAutoencoder(ViTMAEConfig(**config.encoder), config.attn_implementation)
-    optimizer = torch.optim.AdamW(
-        [parameter for parameter in model.parameters() if parameter.requires_grad],
-        lr=config.learning_rate,
-        betas=config.optimizer.betas,
-        weight_decay=config.optimizer.weight_decay,
-    )
     processes = accelerator.num_processes
-    scheduler = get_scheduler(
-        config.optimizer.schedule,
-        optimizer,
-        config.optimizer.warmup_steps * processes,
-        config.steps * processes,
-    )
+    optimizer, scheduler = adamw(model, config.optimizer, config.learning_rate, config.steps, processes)
     model, optimizer, loader, scheduler = accelerator.prepare(model, optimizer, loader, scheduler)
 
     done = Progress()

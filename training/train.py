@@ -17,16 +17,18 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch.utils.data import DataLoader
 from tqdm import tqdm
-from transformers import get_scheduler
 
 from maefuse_hf import MaeFuseImageProcessor, MaeFuseModel
 from training.config import TrainingConfig, parse_run, save_resolved
 from training.data import RandomCrops, SeededDraws, find_pairs, read_pairs, split_pairs
+from training.optimizer import adamw
 from training.stages import STAGES, GuidedStep, Stage
 
 
 def start_model(config: TrainingConfig) -> MaeFuseModel:
-    """A model around the pretrained encoder, with decoder and fusion modules as `start` says."""
+    """A trained model to go on from, or one around the pretrained encoder whose other parts are as `start` says."""
+    if config.encoder is None:
+        return MaeFuseModel.from_pretrained(config.start.model)
     model = MaeFuseModel.from_encoder_pretrained(config.encoder, **config.model)
     if config.start.decoder_as_read_out:
         read_out = load_file(Path(config.encoder) / "read_out.safetensors")
@@ -66,19 +68,7 @@ def train_stage(
     )
     loader: DataLoader = DataLoader(training, config.batch_size, sampler=draws, num_workers=config.data.workers)
     step = GuidedStep(model, stage, config.loss_weights).train()
-    optimizer = torch.optim.AdamW(
-        [parameter for parameter in step.parameters() if parameter.requires_grad],
-        lr=plan.learning_rate,
-        betas=config.optimizer.betas,
-        weight_decay=config.optimizer.weight_decay,
-    )
-    processes = accelerator.num_processes
-    scheduler = get_scheduler(
-        config.optimizer.schedule,
-        optimizer,
-        config.optimizer.warmup_steps * processes,
-        plan.steps * processes,
-    )
+    optimizer, scheduler = adamw(step, config.optimizer, plan.learning_rate, plan.steps, accelerator.num_processes)
     run, optimizer, loader, scheduler = accelerator.prepare(step, optimizer, loader, scheduler)
 
     progress = tqdm(loader, desc=stage.name, unit="step", disable=not accelerator.is_main_process)
