@@ -219,7 +219,7 @@ class TestInvariances:
             return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
         plain, checkpointed = small_model(freeze_encoder=False), small_model(freeze_encoder=False)
-        checkpointed.gradient_checkpointing_enable()
+        checkpointed.activation_checkpointing_enable()
         expected = gradients(plain)
         result = gradients(checkpointed)
         assert expected.keys() == result.keys()
