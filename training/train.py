@@ -7,6 +7,7 @@ model is in DIR/final and loads with `MaeFuseModel.from_pretrained`. DIR/samples
 stage, infrared, visible and fused side by side.
 """
 
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -106,7 +107,7 @@ def main() -> None:
 
     stages = [stage for stage in STAGES if getattr(config.stages, stage.name).steps > 0]
     folders = {stage.name: output_dir / "stages" / stage.name for stage in stages}
-    finished = [stage for stage in stages if (folders[stage.name] / "model.safetensors").is_file()]
+    finished = list(takewhile(lambda stage: (folders[stage.name] / "model.safetensors").is_file(), stages))
     model = MaeFuseModel.from_pretrained(folders[finished[-1].name]) if finished else start_model(config)
 
     for stage in stages[len(finished) :]:
