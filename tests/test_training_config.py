@@ -38,6 +38,10 @@ def test_defaults_nesting_and_overrides():
         ({"data": {}}, "DataConfig is incomplete"),
         ({"encoder": None}, "encoder is None; it must be set, unless start.model is"),
         ({"start": {"model": "trained"}}, "encoder is 'folder'; it must be set, unless start.model is"),
+        (
+            {"encoder": None, "start": {"model": "trained"}, "model": {"fusion_window": 5}},
+            "model is {'fusion_window': 5}; it must be left out, since start.model brings its own",
+        ),
         ({"data": {"pairs": "x", "black_hot_probability": 1.5}}, "black_hot_probability is 1.5; it must be between"),
         ({"data": {"pairs": "x", "gamma_range": [2, 1]}}, "gamma_range is (2, 1); it must be two positive numbers"),
     ],

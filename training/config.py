@@ -162,6 +162,8 @@ class TrainingConfig:
         require(
             (self.encoder is None) != (self.start.model is None), "encoder", self.encoder, "set, unless start.model is"
         )
+        fresh = self.start.model is None or not self.model
+        require(fresh, "model", self.model, "left out, since start.model brings its own configuration")
 
 
 Config = TypeVar("Config")
