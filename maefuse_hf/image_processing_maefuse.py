@@ -23,7 +23,9 @@ Pictures: TypeAlias = Picture | Sequence[Picture]
 Size: TypeAlias = tuple[int, int]
 Limits: TypeAlias = tuple[float, float]
 
-RED_WEIGHT, BLUE_WEIGHT = 0.299, 0.114
+# Weights of red, green and blue in luminance; they add up to one.
+BT601_LUMINANCE = (0.299, 0.587, 0.114)
+RED_WEIGHT, _, BLUE_WEIGHT = BT601_LUMINANCE
 WHITE = 255
 CHANNEL_COUNTS = (1, 3, 4)
 # What Pillow's decoders raise on damaged files.

@@ -19,10 +19,9 @@ from transformers.utils.generic import can_return_tuple
 
 from .configuration_maefuse import MaeFuseConfig
 from .fusion_attention import GlobalAttention, LocalAttention, PointwiseAttention
+from .image_processing_maefuse import BT601_LUMINANCE
 from .losses_maefuse import gradient_loss, intensity_loss
 from .position_embedding import interpolate_position_embedding, sincos_position_embedding
-
-BT601_LUMINANCE = (0.299, 0.587, 0.114)
 
 FusionAttention: TypeAlias = GlobalAttention | LocalAttention | PointwiseAttention
 

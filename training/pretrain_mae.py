@@ -111,7 +111,7 @@ def main() -> None:
     # the light decoder rests in the steps in which nothing is masked
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     accelerator = Accelerator(mixed_precision=config.mixed_precision, project_config=project, kwargs_handlers=[unused])
-    set_seed(config.seed, device_specific=True)
+    set_seed(config.seed)
     if accelerator.is_main_process:
         save_resolved(config, output_dir)
 
@@ -132,7 +132,6 @@ def main() -> None:
         batch_size=config.batch_size,
         sampler=draws,
         num_workers=config.data.workers,
-        generator=torch.Generator().manual_seed(config.seed),
     )
 
     model = MaskedAutoencoder(ViTMAEConfig(**config.encoder), config.attn_implementation)

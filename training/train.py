@@ -98,7 +98,7 @@ def main() -> None:
         mixed_precision=config.mixed_precision, log_with="tensorboard", project_dir=str(output_dir)
     )
     accelerator.init_trackers("log")
-    set_seed(config.seed, device_specific=True)
+    set_seed(config.seed)
     if accelerator.is_main_process:
         save_resolved(config, output_dir)
 
