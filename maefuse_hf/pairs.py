@@ -1,6 +1,7 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
-"""Which files of two folders show the same scene: those with the same name, whatever their suffix."""
+"""Which picture files show the same scene: by name in two folders, or as `metadata.jsonl` says."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,60 @@ class PairPaths:
     name: str
     infrared: Path
     visible: Path
+
+
+METADATA = "metadata.jsonl"
+"""The file by which a folder in the `imagefolder` layout of datasets says which of its files make a pair."""
+
+METADATA_COLUMNS = ("infrared_file_name", "visible_file_name")
+
+
+def find_pairs(folder: Path) -> tuple[list[PairPaths], list[str]]:
+    """List the pairs of a folder.
+
+    Args:
+        folder: holds `metadata.jsonl` with `infrared_file_name` and `visible_file_name` a line, relative to the folder,
+            or two folders `infrared/` and `visible/` of pictures with the same stem.
+
+    Returns:
+        the pairs sorted by name, which is the infrared file's without suffix, and a sentence for each line or picture
+        that makes no pair.
+
+    Raises:
+        ValueError: if the folder is in neither layout.
+        OSError: if the folder cannot be read.
+    """
+    if (folder / METADATA).is_file():
+        return listed_pairs(folder)
+    halves = folder / "infrared", folder / "visible"
+    if not all(half.is_dir() for half in halves):
+        what = "holds neither" if folder.is_dir() else "is no folder, so it holds neither"
+        raise ValueError(f"{folder} {what} {METADATA} nor the two folders infrared/ and visible/.")
+    return match_pairs(*halves)
+
+
+def listed_pairs(folder: Path) -> tuple[list[PairPaths], list[str]]:
+    """The pairs that the lines of `metadata.jsonl` name, as `find_pairs` returns them."""
+    pairs, problems = [], []
+    for number, line in enumerate((folder / METADATA).read_text().splitlines(), start=1):
+        if not line.strip():
+            continue
+        where = f"line {number} of {folder / METADATA}"
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            problems.append(f"{where} is no JSON ({error})")
+            continue
+        names = [row.get(column) for column in METADATA_COLUMNS] if isinstance(row, dict) else []
+        if len(names) < len(METADATA_COLUMNS) or not all(isinstance(name, str) for name in names):
+            problems.append(f"{where} lacks {' or '.join(METADATA_COLUMNS)}")
+            continue
+        infrared, visible = (folder / name for name in names)
+        missing = [path for path in (infrared, visible) if not path.is_file()]
+        problems += [f"{path} does not exist ({where})" for path in missing]
+        if not missing:
+            pairs.append(PairPaths(infrared.stem, infrared, visible))
+    return sorted(pairs, key=lambda pair: pair.name), problems
 
 
 def match_pairs(infrared_folder: Path, visible_folder: Path) -> tuple[list[PairPaths], list[str]]:

@@ -1,6 +1,8 @@
+import json
+
 import pytest
 
-from maefuse_hf.pairs import PairPaths, match_pairs
+from maefuse_hf.pairs import PairPaths, find_pairs, match_pairs
 
 
 def touch(folder, *names):
@@ -45,3 +47,37 @@ def test_a_name_with_two_files_is_no_pair(tmp_path):
 def test_a_folder_that_is_not_there(tmp_path):
     with pytest.raises(OSError, match="missing"):
         match_pairs(tmp_path / "missing", tmp_path)
+
+
+def test_a_folder_of_two_folders(tmp_path):
+    infrared, visible = (touch(tmp_path / half, "a.png", "b.png") for half in ("infrared", "visible"))
+    (visible / "b.png").unlink()
+    pairs, problems = find_pairs(tmp_path)
+    assert pairs == [PairPaths("a", infrared / "a.png", visible / "a.png")]
+    assert problems == [f"{infrared / 'b.png'} has no partner b.* in {visible}"]
+
+
+def test_a_folder_with_metadata_lists_every_line_that_makes_no_pair(tmp_path):
+    touch(tmp_path / "t", "2.png", "1.png")
+    touch(tmp_path / "c", "2.jpg", "1.jpg")
+    good = [{"infrared_file_name": f"t/{name}.png", "visible_file_name": f"c/{name}.jpg"} for name in "21"]
+    missing = {"infrared_file_name": "t/3.png", "visible_file_name": "c/3.jpg"}
+    lines = [*map(json.dumps, [*good, missing, {"infrared_file_name": "t/1.png"}, ["t/1.png"]]), "", "{"]
+    (tmp_path / "metadata.jsonl").write_text("\n".join(lines))
+    pairs, problems = find_pairs(tmp_path)
+    assert pairs == [PairPaths(name, tmp_path / f"t/{name}.png", tmp_path / f"c/{name}.jpg") for name in "12"]
+    where = tmp_path / "metadata.jsonl"
+    assert problems[:4] == [
+        f"{tmp_path / 't/3.png'} does not exist (line 3 of {where})",
+        f"{tmp_path / 'c/3.jpg'} does not exist (line 3 of {where})",
+        f"line 4 of {where} lacks infrared_file_name or visible_file_name",
+        f"line 5 of {where} lacks infrared_file_name or visible_file_name",
+    ]
+    assert len(problems) == 5 and problems[4].startswith(f"line 7 of {where} is no JSON (")
+
+
+def test_a_folder_in_neither_layout(tmp_path):
+    with pytest.raises(ValueError, match=r"holds neither metadata\.jsonl nor the two folders infrared/ and visible/"):
+        find_pairs(tmp_path)
+    with pytest.raises(ValueError, match=r"no is no folder, so it holds neither metadata\.jsonl nor"):
+        find_pairs(tmp_path / "no")
