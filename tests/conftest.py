@@ -4,6 +4,7 @@ import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
+import numpy as np
 import pytest
 import torch
 
@@ -37,6 +38,25 @@ def small_model(**fields) -> MaeFuseModel:
     model = MaeFuseModel(small_config(initializer_range=0.2, **fields)).eval()
     torch.nn.init.normal_(model.encoder.embeddings.cls_token)
     return model
+
+
+def ramp(height: int, width: int) -> np.ndarray:
+    """A picture in which every pixel tells its place: one grey value more a row, two more a column."""
+    return np.add.outer(np.arange(height), 2 * np.arange(width)).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def parquet_pairs(tmp_path_factory) -> str:
+    """A glob of Parquet files with six rendered pairs of 64x72."""
+    import datasets
+
+    from maefuse_hf.example_scene import render_example_pair
+
+    folder = tmp_path_factory.mktemp("parquet")
+    infrared, visible = zip(*(render_example_pair(64, 72, seed=seed) for seed in range(6)))
+    table = datasets.Dataset.from_dict({"infrared": list(infrared), "visible": list(visible)})
+    table.to_parquet(folder / "train-00000-of-00001.parquet")
+    return str(folder / "*.parquet")
 
 
 @pytest.fixture

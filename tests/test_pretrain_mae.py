@@ -2,7 +2,7 @@ import torch
 from transformers import ViTMAEConfig
 
 from maefuse_hf.position_embedding import sincos_position_embedding
-from training.pretrain_mae import MaskedAutoencoder, Progress, read_out_psnr
+from training.pretrain_mae import MaskedAutoencoder, read_out_psnr
 
 CONFIG = ViTMAEConfig(
     hidden_size=32,
@@ -68,11 +68,3 @@ def test_read_out_psnr_of_a_constant_prediction():
     # 0.5 of the standard deviation above the mean is 0.6, so the error is 0.6 everywhere
     psnr = read_out_psnr(model, [picture], mean=0.5, std=0.2)
     assert abs(psnr - -10 * torch.tensor(0.36).log10()) < 1e-4
-
-
-def test_progress_is_a_state():
-    done = Progress()
-    done.steps = 12
-    other = Progress()
-    other.load_state_dict(done.state_dict())
-    assert other.steps == 12

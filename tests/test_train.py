@@ -1,34 +1,81 @@
 """The pretraining and the guided training, run as a user runs them: from pairs to a model that loads."""
 
 import os
+import re
+import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState, GradientState, PartialState
 from PIL import Image
 from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from maefuse_hf import MaeFuseModel
 from maefuse_hf.checkpoint import load_checkpoint
+from training import pretrain_mae, train
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / "training" / "configs"
+LAUNCH = (sys.executable, "-m", "accelerate.commands.launch", "--config_file")
+ONE_PROCESS = (*LAUNCH, str(CONFIGS / "accelerate" / "one_processor.yaml"))
+TWO_PROCESSES = (*LAUNCH, str(CONFIGS / "accelerate" / "two_processes_on_one_processor.yaml"))
+ENVIRONMENT = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
 
 
-def run(script, *arguments, launcher=(sys.executable, "-m", "accelerate.commands.launch")):
+def run(script, *arguments, launcher=ONE_PROCESS):
     """Run a training script from another folder, on the processor; returns the finished process."""
     command = [*launcher, str(ROOT / "training" / script), *map(str, arguments)]
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+    finished = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=280)
+    assert finished.returncode == 0, finished.stderr
+    return finished
+
+
+def run_here(monkeypatch, *arguments, script=train):
+    """Run a training script in this process, which spares a start."""
+    for state in (AcceleratorState, GradientState, PartialState):
+        state._reset_state()
+    monkeypatch.setattr(sys, "argv", [script.__file__, *map(str, arguments)])
+    script.main()
+
+
+def logged(folder):
+    """Every scalar of a run: tag to list of (step, value)."""
+    events = EventAccumulator(str(folder / "log"), size_guidance={"scalars": 0})
+    events.Reload()
+    return {tag: [(event.step, event.value) for event in events.Scalars(tag)] for tag in events.Tags()["scalars"]}
+
+
+def weights(folder):
+    return load_file(folder / "final" / "model.safetensors")
+
+
+def assert_same_run(folder, expected):
+    """The same numbers at the same steps, and the same weights, bit for bit."""
+    assert logged(folder) == logged(expected)
+    ours, theirs = weights(folder), weights(expected)
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def assert_close_run(folder, expected):
+    """The same numbers at the same steps, but for the order of additions."""
+    ours, theirs = logged(folder), logged(expected)
+    assert ours.keys() == theirs.keys()
+    for tag in theirs:
+        assert [step for step, _ in ours[tag]] == [step for step, _ in theirs[tag]]
+        np.testing.assert_allclose([v for _, v in ours[tag]], [v for _, v in theirs[tag]], rtol=1e-3)
 
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pairs")
-    finished = run("render_pairs.py", folder, "--pairs", 8, launcher=[sys.executable])
-    assert finished.returncode == 0, finished.stderr
+    run("render_pairs.py", folder, "--pairs", 8, launcher=[sys.executable])
     return folder
 
 
@@ -37,95 +84,248 @@ def pretrained(pairs, tmp_path_factory):
     folder = tmp_path_factory.mktemp("pretrained")
     config = CONFIGS / "pretrain_tiny.yaml"
     finished = run("pretrain_mae.py", "--config", config, "--output_dir", folder, f"data.pairs={pairs}")
-    assert finished.returncode == 0, finished.stderr
     return folder, finished.stderr + finished.stdout
 
 
 @pytest.fixture(scope="module")
-def trained(pairs, pretrained, tmp_path_factory):
+def arguments(pairs, pretrained):
+    return ["--config", CONFIGS / "tiny.yaml", f"data.pairs={pairs}", f"encoder={pretrained[0] / 'encoder'}"]
+
+
+@pytest.fixture(scope="module")
+def trained(arguments, tmp_path_factory):
     folder = tmp_path_factory.mktemp("trained")
-    arguments = ["--config", CONFIGS / "tiny.yaml", "--output_dir", folder]
-    arguments += [f"data.pairs={pairs}", f"encoder={pretrained[0] / 'encoder'}"]
-    finished = run("train.py", *arguments)
-    assert finished.returncode == 0, finished.stderr
-    return folder, arguments
+    finished = run("train.py", *arguments, "--output_dir", folder)
+    return folder, finished.stderr + finished.stdout
 
 
-def test_pretraining_leaves_an_encoder_that_keeps_its_pixels(pretrained):
-    folder, log = pretrained
-    read_outs = [float(line.split("read-out")[1].split()[0]) for line in log.splitlines() if "read-out" in line]
-    assert len(read_outs) == 2
-    assert read_outs[1] > 20
-    model = MaeFuseModel.from_encoder_pretrained(folder / "encoder")
-    assert list(model.config.image_mean) == [0.45]
-    assert model.config.encoder_config.num_channels == 1
+class TestPretraining:
+    def test_it_leaves_an_encoder_that_keeps_its_pixels(self, pretrained):
+        folder, log = pretrained
+        read_outs = [float(line.split("read-out")[1].split()[0]) for line in log.splitlines() if "read-out" in line]
+        assert len(read_outs) == 2
+        assert read_outs[1] > 20
+        model = MaeFuseModel.from_encoder_pretrained(folder / "encoder")
+        assert list(model.config.image_mean) == [0.45]
+        assert model.config.encoder_config.num_channels == 1
+
+    def test_it_goes_on_where_it_stopped(self, pairs, tmp_path, monkeypatch):
+        arguments = ["--config", CONFIGS / "pretrain_tiny.yaml", "--output_dir", tmp_path, f"data.pairs={pairs}"]
+        short = ["optimizer.schedule=constant", "optimizer.warmup_steps=0", "checkpoint_steps=4", "steps=8"]
+        run_here(monkeypatch, *arguments, *short, script=pretrain_mae)
+        expected = load_file(tmp_path / "encoder" / "model.safetensors")
+        shutil.rmtree(tmp_path / "checkpoints" / "checkpoint_1")
+        run_here(monkeypatch, *arguments, *short, script=pretrain_mae)
+        result = load_file(tmp_path / "encoder" / "model.safetensors")
+        assert all(torch.equal(result[name], expected[name]) for name in expected)
 
 
-def test_pretraining_goes_on_where_it_stopped(pairs, pretrained, tmp_path):
-    arguments = ["--config", CONFIGS / "pretrain_tiny.yaml", "--output_dir", tmp_path, f"data.pairs={pairs}"]
-    short = ["optimizer.schedule=constant", "optimizer.warmup_steps=0", "checkpoint_steps=4"]
-    whole = run("pretrain_mae.py", *arguments, *short, "steps=8")
-    assert whole.returncode == 0, whole.stderr
-    expected = load_file(tmp_path / "encoder" / "model.safetensors")
-    last = tmp_path / "checkpoints" / "checkpoint_1"
-    last.rename(tmp_path / "set_aside")
-    resumed = run("pretrain_mae.py", *arguments, *short, "steps=8")
-    assert resumed.returncode == 0, resumed.stderr
-    result = load_file(tmp_path / "encoder" / "model.safetensors")
-    assert all(torch.equal(result[name], expected[name]) for name in expected)
+class TestOneRun:
+    def test_all_stages_run_and_the_model_loads(self, trained, pretrained):
+        folder, _ = trained
+        stages = ["cfm_align", "cfm_fuse", "decoder", "mfm_align", "mfm_fuse"]
+        assert sorted(path.name for path in (folder / "stages").iterdir()) == stages
+        assert (folder / "config.yaml").is_file()
+        model, processor = load_checkpoint(folder / "final")
+        assert processor.size_divisor == model.patch_size == 8
+        encoder = MaeFuseModel.from_encoder_pretrained(pretrained[0] / "encoder").encoder.state_dict()
+        assert all(torch.equal(weight, encoder[name]) for name, weight in model.encoder.state_dict().items())
+
+    def test_each_stage_changed_its_part_alone(self, trained):
+        folder, _ = trained
+        parts = {"cfm_align": "comparative_fusion", "cfm_fuse": "comparative_fusion"}
+        parts |= {"mfm_align": "merging_fusion", "mfm_fuse": "merging_fusion"}
+        before = load_file(folder / "stages" / "decoder" / "model.safetensors")
+        for stage, part in parts.items():
+            after = load_file(folder / "stages" / stage / "model.safetensors")
+            assert {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])} == {part}
+            before = after
+
+    def test_every_loss_term_is_logged_and_falls(self, trained):
+        values = logged(trained[0])
+        terms = {"decoder": ["reconstruction"], "cfm_align": ["alignment"], "mfm_align": ["alignment"]}
+        terms |= {stage: ["intensity", "gradient"] for stage in ("cfm_fuse", "mfm_fuse")}
+        expected = {f"{stage}/{kind}{name}" for stage in terms for name in terms[stage] for kind in ("", "validation_")}
+        assert values.keys() == expected | {f"{stage}/learning_rate" for stage in terms}
+        assert [step for step, _ in values["cfm_fuse/gradient"]] == list(range(31, 61))
+        assert [step for step, _ in values["mfm_fuse/validation_gradient"]] == [100]
+        for tag in ("cfm_fuse/intensity", "cfm_fuse/gradient", "mfm_fuse/intensity", "mfm_fuse/gradient"):
+            falling = [value for _, value in values[tag]]
+            assert np.mean(falling[-5:]) < np.mean(falling[:5])
+
+    def test_progress_names_stage_epoch_terms_and_speed(self, trained):
+        assert re.search(r"mfm_fuse: 100%.*picture/s, epoch=40\.00, intensity=0\.\d+, gradient=0\.\d+", trained[1])
+        assert re.search(r"cfm_align, step 10: validation alignment [\d.e-]+", trained[1])
+
+    def test_samples_show_both_inputs_and_the_result(self, trained):
+        samples = trained[0] / "samples"
+        infrared_visible_fused = Image.open(samples / "0000100_mfm_fuse_0.png")
+        assert infrared_visible_fused.width == 3 * infrared_visible_fused.height
+        assert len(list(samples.iterdir())) == 5 * 2
+
+    def test_a_finished_run_started_again_stays_as_it_is(self, arguments, trained, tmp_path, monkeypatch):
+        again = shutil.copytree(trained[0], tmp_path / "again")
+        run_here(monkeypatch, *arguments, "--output_dir", again)
+        assert_same_run(again, trained[0])
 
 
-def test_all_stages_run_and_the_model_loads(trained, pretrained):
-    folder, _ = trained
-    stages = ["cfm_align", "cfm_fuse", "decoder", "mfm_align", "mfm_fuse"]
-    assert sorted(path.name for path in (folder / "stages").iterdir()) == stages
-    assert (folder / "config.yaml").is_file()
-    assert list((folder / "log").rglob("events*"))
-    model, processor = load_checkpoint(folder / "final")
-    assert processor.size_divisor == model.patch_size == 8
-    encoder = MaeFuseModel.from_encoder_pretrained(pretrained[0] / "encoder").encoder.state_dict()
-    assert all(torch.equal(weight, encoder[name]) for name, weight in model.encoder.state_dict().items())
+class TestResume:
+    def kill_in(self, command, folder, step):
+        """Start a run and kill -9 it once a state from `step` on has been saved."""
+        process = subprocess.Popen(
+            command, env=ENVIRONMENT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        states = folder / "checkpoints"
+        deadline = time.monotonic() + 60
+        while not any(f'"steps_of_the_run": {step}' in position.read_text() for position in complete(states)):
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.005)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+    def test_killed_twice_it_ends_with_the_same_numbers(self, arguments, trained, tmp_path):
+        command = [*ONE_PROCESS, ROOT / "training" / "train.py", *arguments, "--output_dir", tmp_path]
+        command = [*map(str, command), "checkpoint_steps=3"]
+        self.kill_in(command, tmp_path, 36)
+        assert not (tmp_path / "final").exists()
+        self.kill_in(command, tmp_path, 70)
+        newest = max(complete(tmp_path / "checkpoints"), key=lambda path: int(path.parent.name.split("_")[1]))
+        # as if it had been killed while it saved
+        newest.rename(newest.with_suffix(".partial"))
+        finished = run("train.py", *arguments, "--output_dir", tmp_path, "checkpoint_steps=3")
+        assert "Going on from step" in finished.stdout
+        assert "Changed since" not in finished.stdout
+        assert_same_run(tmp_path, trained[0])
+
+    def test_at_the_border_of_a_stage(self, arguments, trained, tmp_path, monkeypatch):
+        run_here(monkeypatch, *arguments, "--output_dir", tmp_path, *(f"stages.{s}.steps=0" for s in LATER_STAGES))
+        run_here(monkeypatch, *arguments, "--output_dir", tmp_path)
+        assert_same_run(tmp_path, trained[0])
+
+    def test_what_changed_is_told(self, arguments, tmp_path, monkeypatch, capsys):
+        run_here(monkeypatch, *arguments, "--output_dir", tmp_path, *short("decoder"))
+        run_here(monkeypatch, *arguments, "--output_dir", tmp_path, *short("decoder"), "batch_size=4")
+        assert "Changed since the last start: batch_size: 8 → 4\n" in capsys.readouterr().out
 
 
-def test_samples_show_both_inputs_and_the_result(trained):
-    folder, _ = trained
-    infrared_visible_fused = Image.open(folder / "samples" / "mfm_fuse_0.png")
-    assert infrared_visible_fused.width == 3 * infrared_visible_fused.height
-    both_inputs_and_both_restored = Image.open(folder / "samples" / "decoder_0.png")
-    assert both_inputs_and_both_restored.width == 4 * both_inputs_and_both_restored.height
+LATER_STAGES = ("cfm_fuse", "mfm_align", "mfm_fuse")
 
 
-def test_training_goes_on_after_the_last_finished_stage(trained):
-    folder, arguments = trained
-    before = load_file(folder / "stages" / "cfm_fuse" / "model.safetensors")
-    expected = load_file(folder / "stages" / "mfm_fuse" / "model.safetensors")
-    for stage in ("mfm_align", "mfm_fuse"):
-        (folder / "stages" / stage / "model.safetensors").unlink()
-    finished = run("train.py", *arguments)
-    assert finished.returncode == 0, finished.stderr
-    assert "mfm_align" in finished.stderr and "cfm_fuse" not in finished.stderr
-    result = load_file(folder / "stages" / "mfm_fuse" / "model.safetensors")
-    assert all(torch.equal(result[name], expected[name]) for name in expected)
-    changed = {name.split(".")[0] for name in before if not torch.equal(result[name], before[name])}
-    assert changed == {"merging_fusion"}
+def complete(states):
+    """The position files of a run's complete states."""
+    return list(states.glob("*/position.json"))
 
 
-def test_a_trained_model_can_be_trained_further(pairs, trained, tmp_path):
-    folder, _ = trained
-    (tmp_path / "further.yaml").write_text(
-        f"data: {{pairs: {pairs}, crop_size: 32, validation_pairs: 2}}\n"
-        f"start: {{model: {folder / 'final'}}}\n"
-        "stages: {cfm_fuse: {steps: 2}}\n"
-        "batch_size: 2\n"
-    )
-    finished = run("train.py", "--config", tmp_path / "further.yaml", "--output_dir", tmp_path / "further")
-    assert finished.returncode == 0, finished.stderr
-    before, after = (load_file(place / "final" / "model.safetensors") for place in (folder, tmp_path / "further"))
-    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
-    assert changed == {"comparative_fusion"}
+def short(*stages, steps=3):
+    """Overrides that leave a few steps of some stages and none of the others."""
+    names = ("decoder", "cfm_align", "cfm_fuse", "mfm_align", "mfm_fuse")
+    return [f"stages.{name}.steps={steps if name in stages else 0}" for name in names]
 
 
-def test_a_wrong_configuration_is_named(tmp_path):
-    finished = run("train.py", "--config", CONFIGS / "tiny.yaml", "--output_dir", tmp_path, "epochs=3")
-    assert finished.returncode == 2 or finished.returncode == 1
-    assert "TrainingConfig has no field epochs" in finished.stderr
+class TestProcesses:
+    def test_two_processes_equal_one_with_twice_the_batch(self, arguments, trained, tmp_path):
+        finished = run("train.py", *arguments, "--output_dir", tmp_path, "batch_size=4", launcher=TWO_PROCESSES)
+        assert "2 processes" in finished.stdout
+        states = tmp_path / "checkpoints" / "checkpoint_4"
+        # each process leaves its own random state
+        assert sorted(path.name for path in states.glob("random_states_*")) == [
+            "random_states_0.pkl",
+            "random_states_1.pkl",
+        ]
+        assert_close_run(tmp_path, trained[0])
+
+    def test_accumulated_batches_equal_a_larger_one(self, arguments, trained, tmp_path, monkeypatch):
+        accumulated = ["batch_size=4", "gradient_accumulation_steps=2"]
+        run_here(monkeypatch, *arguments, "--output_dir", tmp_path, *accumulated)
+        assert_close_run(tmp_path, trained[0])
+
+    def test_checkpointed_gradients_are_the_same(self, arguments, trained, tmp_path, monkeypatch):
+        run_here(monkeypatch, *arguments, "--output_dir", tmp_path, "gradient_checkpointing=true")
+        assert_close_run(tmp_path, trained[0])
+
+
+class TestData:
+    def test_workers_and_pairs_left_on_disk_change_nothing(self, arguments, trained, tmp_path, monkeypatch):
+        run_here(monkeypatch, *arguments, "--output_dir", tmp_path, "data.workers=1", "data.in_memory=false")
+        assert_same_run(tmp_path, trained[0])
+
+    def test_a_cache_of_features_changes_nothing(self, arguments, tmp_path, monkeypatch, capsys):
+        fixed = [*arguments, "data.crops_per_pair=2", *short("decoder", "cfm_fuse", "mfm_fuse", steps=5)]
+        run_here(monkeypatch, *fixed, "--output_dir", tmp_path / "plain")
+        cache = [f"feature_cache.folder={tmp_path / 'cache'}", "feature_cache.dtype=float32"]
+        run_here(monkeypatch, *fixed, *cache, "--output_dir", tmp_path / "cached")
+        # six training pairs, two crops of each, two pictures of sixteen tokens of 64 numbers
+        assert f"12 crops, {12 * 2 * 16 * 64 * 4 / 1000:.1f}kB" in capsys.readouterr().out
+        assert_close_run(tmp_path / "cached", tmp_path / "plain")
+
+    def test_a_stream_is_trained_on_and_resumed(self, arguments, parquet_pairs, tmp_path, monkeypatch):
+        streamed = [*arguments, f"data.pairs={parquet_pairs}", "data.streaming=true", "data.shuffle_buffer=3"]
+        streamed += short("decoder", "cfm_align", steps=6)
+        run_here(monkeypatch, *streamed, "--output_dir", tmp_path / "whole", "checkpoint_steps=4")
+        shutil.copytree(tmp_path / "whole", tmp_path / "resumed")
+        states = tmp_path / "resumed" / "checkpoints"
+        for position in complete(states):
+            if '"steps_of_the_run": 12' in position.read_text():
+                shutil.rmtree(position.parent)
+        (tmp_path / "resumed" / "final" / "model.safetensors").unlink()
+        run_here(monkeypatch, *streamed, "--output_dir", tmp_path / "resumed", "checkpoint_steps=4")
+        assert_same_run(tmp_path / "resumed", tmp_path / "whole")
+
+    def test_all_bad_pairs_are_listed_before_anything_runs(self, arguments, pairs, tmp_path, monkeypatch):
+        broken = shutil.copytree(pairs, tmp_path / "pairs")
+        (broken / "visible" / "0003.png").unlink()
+        (broken / "infrared" / "0005.png").write_bytes(b"no picture")
+        with pytest.raises(ValueError, match=r"2 problems[\s\S]*0003[\s\S]*0005"):
+            run_here(monkeypatch, *arguments, f"data.pairs={broken}", "--output_dir", tmp_path / "run")
+        assert not (tmp_path / "run" / "checkpoints").exists()
+
+
+class TestFurther:
+    def test_a_trained_model_can_be_trained_further_and_parts_unlocked(self, pairs, trained, tmp_path, monkeypatch):
+        (tmp_path / "further.yaml").write_text(
+            f"data: {{pairs: {pairs}, crop_size: 32, validation_pairs: 2}}\n"
+            f"start: {{model: {trained[0] / 'final'}}}\n"
+            "stages: {mfm_fuse: {steps: 2, trains: [merging_fusion, decoder]}}\n"
+            "loss_weights: {intensity: 0.0, gradient: 1.0, laplacian: 2.0}\n"
+            "batch_size: 2\n"
+        )
+        run_here(monkeypatch, "--config", tmp_path / "further.yaml", "--output_dir", tmp_path / "further")
+        before, after = weights(trained[0]), weights(tmp_path / "further")
+        changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+        assert changed == {"merging_fusion", "decoder"}
+        assert "mfm_fuse/laplacian" in logged(tmp_path / "further")
+
+
+class TestMessages:
+    def test_a_loss_that_is_not_finite_names_step_stage_and_pairs(self, arguments, tmp_path, monkeypatch):
+        options = [*arguments, "--output_dir", tmp_path, *short("decoder", "cfm_fuse", steps=6), "checkpoint_steps=2"]
+        with pytest.raises(ValueError) as raised:
+            run_here(monkeypatch, *options, "batch_size=2", "stages.cfm_fuse.learning_rate=1.0e+30")
+        message = str(raised.value)
+        stopped = re.match(
+            r"The loss is (nan|inf) in step (\d) of stage cfm_fuse, on the pairs (\d{4}), (\d{4})\.", message
+        )
+        assert stopped, message
+        # the last good state is from before that step
+        states = sorted(complete(tmp_path / "checkpoints"))
+        assert f'"steps_of_the_run": {6 + (int(stopped[2]) - 1) // 2 * 2}' in states[-1].read_text()
+
+    def test_a_tracker_that_is_not_installed(self, arguments, tmp_path, monkeypatch):
+        with pytest.raises(ValueError, match=r"'swanlab' is not installed here; there is .*tensorboard.*tracker=null"):
+            run_here(monkeypatch, *arguments, "--output_dir", tmp_path, "tracker=swanlab")
+
+    def test_without_a_tracker(self, arguments, tmp_path, monkeypatch):
+        run_here(monkeypatch, *arguments, "--output_dir", tmp_path, "tracker=null", *short("decoder"))
+        assert not (tmp_path / "log").exists() and (tmp_path / "final").exists()
+
+    def test_an_unknown_loss_term(self, arguments, tmp_path, monkeypatch):
+        with pytest.raises(ValueError, match="loss_weights names colour"):
+            run_here(monkeypatch, *arguments, "--output_dir", tmp_path, "loss_weights.colour=1.0")
+
+    def test_a_wrong_configuration_is_named(self, tmp_path):
+        command = [sys.executable, ROOT / "training" / "train.py", "--config", CONFIGS / "tiny.yaml"]
+        finished = subprocess.run(
+            [*map(str, command), "--output_dir", str(tmp_path), "epochs=3"], capture_output=True, text=True
+        )
+        assert finished.returncode == 2
+        assert "TrainingConfig has no field epochs" in finished.stderr

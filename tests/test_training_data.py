@@ -1,14 +1,14 @@
-import json
 import re
 
+import datasets
 import numpy as np
 import pytest
-import torch
+from conftest import ramp
 from PIL import Image
 
-from maefuse_hf.pairs import PairPaths
+from maefuse_hf.example_scene import render_example_pair
 from training.config import DataConfig
-from training.data import RandomCrops, SeededDraws, find_pairs, read_pair, split_pairs
+from training.data import Pairs, checked_pairs, open_pairs, read_photos, split_pairs, split_stream
 
 
 def save_pair(folder, name, infrared, visible):
@@ -17,133 +17,117 @@ def save_pair(folder, name, infrared, visible):
         Image.fromarray(pixels).save(folder / half / f"{name}.png")
 
 
-def ramp(height, width):
-    return np.add.outer(np.arange(height), 2 * np.arange(width)).astype(np.uint8)
+def small(pairs, **fields):
+    return DataConfig(**{"pairs": str(pairs), "crop_size": 4, **fields})
 
 
-def test_pairs_of_two_folders_and_of_metadata(tmp_path):
-    for name in ("b", "a"):
-        save_pair(tmp_path, name, ramp(8, 8), ramp(8, 8))
-    by_folder = find_pairs(tmp_path)
-    assert [pair.name for pair in by_folder] == ["a", "b"]
-    rows = [{f"{half}_file_name": f"{half}/{name}.png" for half in ("infrared", "visible")} for name in ("b", "a")]
-    (tmp_path / "metadata.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    assert find_pairs(tmp_path) == by_folder
+def numbered(count):
+    return Pairs([str(number) for number in range(count)], lambda index: np.full((2, 4, 4), index))
 
 
-def test_all_missing_files_are_listed(tmp_path):
-    save_pair(tmp_path, "a", ramp(8, 8), ramp(8, 8))
-    (tmp_path / "infrared" / "b.png").touch()
-    (tmp_path / "visible" / "c.png").touch()
-    with pytest.raises(ValueError, match=r"b\.png has no partner.*c\.png has no partner"):
-        find_pairs(tmp_path)
-    rows = [{"infrared_file_name": "infrared/x.png", "visible_file_name": "visible/y.png"}]
-    (tmp_path / "metadata.jsonl").write_text(json.dumps(rows[0]))
-    with pytest.raises(ValueError, match=r"x\.png does not exist; .*y\.png does not exist"):
-        find_pairs(tmp_path)
+class TestPairs:
+    def test_each_is_decoded_when_asked_for(self):
+        asked = []
+        pairs = Pairs("abc", lambda index: asked.append(index) or np.zeros((2, 1, 1)))
+        assert len(pairs) == 3 and not asked
+        pairs[2]
+        assert asked == [2]
+        assert len(list(pairs)) == 3
+        with pytest.raises(IndexError):
+            pairs[3]
+
+    def test_selected_ones_keep_their_names(self):
+        chosen = numbered(5).select([4, 1]).select([1])
+        assert chosen.names == ["1"] and chosen[0].max() == 1
+
+    def test_the_split_is_even_disjoint_and_complete(self):
+        training, validation = split_pairs(numbered(10), 2)
+        assert validation.names == ["2", "7"] and [pair.max() for pair in validation] == [2, 7]
+        assert training.names == ["0", "1", "3", "4", "5", "6", "8", "9"]
+        assert [len(part) for part in split_pairs(numbered(10), 0)] == [10, 0]
+        with pytest.raises(ValueError, match="10 validation pairs of 10 leave nothing to train on"):
+            split_pairs(numbered(10), 10)
 
 
-def test_a_folder_without_pairs(tmp_path):
-    (tmp_path / "infrared").mkdir()
-    (tmp_path / "visible").mkdir()
-    with pytest.raises(ValueError, match=r"holds no pairs: it needs metadata\.jsonl or two folders"):
-        find_pairs(tmp_path)
-
-
-def test_the_split_is_even_disjoint_and_complete():
-    pairs = [PairPaths(str(number), None, None) for number in range(10)]
-    training, validation = split_pairs(pairs, 2)
-    assert [pair.name for pair in validation] == ["2", "7"]
-    assert sorted(training + validation, key=lambda pair: int(pair.name)) == pairs
-    assert split_pairs(pairs, 0) == (pairs, [])
-    with pytest.raises(ValueError, match="10 validation pairs of 10 leave nothing to train on"):
-        split_pairs(pairs, 10)
-
-
-def test_a_pair_is_read_as_luminance_infrared_first_and_deep_pictures_are_scaled(tmp_path):
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_a_pair_is_read_as_luminance_infrared_first_and_deep_pictures_are_scaled(tmp_path, in_memory):
     colour = np.zeros((4, 5, 3), np.uint8)
     colour[..., 0] = 200
     colour[0, 0] = 255
     deep = (1000 * ramp(4, 5).astype(int)).astype(np.uint16)
     save_pair(tmp_path, "a", deep, colour)
-    pair = read_pair(find_pairs(tmp_path)[0])
+    pairs = checked_pairs(small(tmp_path, in_memory=in_memory))
+    pair = pairs[0]
+    assert pairs.names == ["a"]
     assert pair.shape == (2, 4, 5) and pair.dtype == np.uint8
     assert pair[0].min() == 0 and pair[0].max() == 255 and len(np.unique(pair[0])) > 5
     assert pair[1, 1, 1] == round(0.299 * 200) and pair[1, 0, 0] == 255
+    for half in ("infrared", "visible"):
+        (tmp_path / half / "a.png").unlink()
+    if in_memory:
+        assert np.array_equal(pairs[0], pair)
+    else:
+        with pytest.raises(OSError, match=r"a\.png"):
+            pairs[0]
 
 
-def test_pairs_of_unequal_size_are_refused(tmp_path):
-    save_pair(tmp_path, "a", ramp(4, 5), ramp(4, 6))
-    with pytest.raises(ValueError, match=re.escape("(4, 5)")):
-        read_pair(find_pairs(tmp_path)[0])
+def test_everything_wrong_is_listed_before_training(tmp_path):
+    save_pair(tmp_path, "good", ramp(8, 8), ramp(8, 8))
+    save_pair(tmp_path, "unequal", ramp(8, 8), ramp(8, 9))
+    save_pair(tmp_path, "tiny", ramp(3, 8), ramp(3, 8))
+    save_pair(tmp_path, "broken", ramp(8, 8), ramp(8, 8))
+    whole = (tmp_path / "visible" / "broken.png").read_bytes()
+    (tmp_path / "visible" / "broken.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "infrared" / "lonely.png").touch()
+    with pytest.raises(ValueError) as raised:
+        checked_pairs(small(tmp_path))
+    first, *listed = str(raised.value).splitlines()
+    assert first == f"{tmp_path} has 4 problems. Mend or remove these, then start again:"
+    assert f"- {tmp_path / 'infrared' / 'lonely.png'} has no partner lonely.* in {tmp_path / 'visible'}" in listed
+    assert "- tiny: it is 3x8, smaller than the crop of 4; lower crop_size or leave it out." in listed
+    assert any(line.startswith("- unequal: ") and "(8, 9)" in line for line in listed)
+    assert any(line.startswith("- broken: ") and "broken.png" in line for line in listed)
 
 
-class TestRandomCrops:
-    PLAIN = DataConfig(pairs="", crop_size=4, gamma_range=(1.0, 1.0))
-
-    def test_both_modalities_share_crop_and_flip(self):
-        picture = ramp(9, 11)
-        crops = RandomCrops([np.stack([picture, 255 - picture])], self.PLAIN)
-        seen = set()
-        for seed in range(60):
-            crop = crops[0, seed]
-            assert crop.shape == (2, 4, 4)
-            assert torch.allclose(crop[0] + crop[1], torch.ones(4, 4))
-            pixels = (crop[0] * 255).round()
-            step = (pixels[0, 1] - pixels[0, 0]).item()
-            corner = pixels[0, 0 if step > 0 else -1].item()
-            assert torch.equal(pixels if step > 0 else pixels.flip(-1), torch.tensor(corner) + torch.tensor(ramp(4, 4)))
-            seen.add((step, corner))
-        assert {step for step, _ in seen} == {2, -2}
-        assert len(seen) > 20
-
-    def test_gamma_and_gain_differ_by_modality_and_stay_in_range(self):
-        config = DataConfig(pairs="", crop_size=8, gamma_range=(0.5, 2.0), gain_range=(0.5, 1.5))
-        crop = RandomCrops([np.stack([ramp(8, 8) * 5] * 2)], config)[0, 0]
-        assert not torch.allclose(crop[0], crop[1])
-        assert crop.min() >= 0 and crop.max() <= 1
-
-    def test_a_fixed_gamma_and_gain_are_applied_in_this_order(self):
-        config = DataConfig(pairs="", crop_size=4, gamma_range=(2.0, 2.0), gain_range=(0.5, 0.5))
-        picture = ramp(4, 4) * 20
-        squared = (torch.from_numpy(picture) / 255) ** 2
-        expected = squared.mean() + 0.5 * (squared - squared.mean())
-        crop = RandomCrops([picture[None]], config)[0, 1][0]
-        assert torch.allclose(crop, expected, atol=1e-6) or torch.allclose(crop.flip(-1), expected, atol=1e-6)
-
-    def test_black_hot_inverts_infrared_alone(self):
-        config = DataConfig(pairs="", crop_size=8, gamma_range=(1.0, 1.0), black_hot_probability=0.5)
-        crops = RandomCrops([np.stack([ramp(8, 8)] * 2)], config)
-        inverted = 0
-        for seed in range(200):
-            infrared, visible = crops[0, seed]
-            assert torch.equal(infrared, visible) or torch.allclose(infrared, 1 - visible)
-            inverted += not torch.equal(infrared, visible)
-        assert inverted == pytest.approx(100, abs=25)
-
-    def test_a_seed_repeats_its_crop(self):
-        crops = RandomCrops([np.stack([ramp(9, 11)] * 2)], DataConfig(pairs="", crop_size=4))
-        first = crops[0, 3]
-        assert torch.equal(crops[0, 3], first)
-        assert not torch.equal(crops[0, 4], first)
-
-    def test_small_pictures_are_refused(self):
-        with pytest.raises(ValueError, match=r"1 pictures are smaller than the crop of 4, the first one \(3, 9\)"):
-            RandomCrops([np.stack([ramp(9, 9)]), np.stack([ramp(3, 9)])], self.PLAIN)
+def test_a_folder_without_pairs(tmp_path):
+    for half in ("infrared", "visible"):
+        (tmp_path / half).mkdir()
+    with pytest.raises(ValueError, match="holds no pairs"):
+        checked_pairs(small(tmp_path))
 
 
-class TestSeededDraws:
-    def test_draws_follow_the_weights_and_carry_their_own_seeds(self):
-        draws = SeededDraws([1.0, 0.0, 3.0], 4000, seed=0)
-        drawn = list(draws)
-        assert len(draws) == len(drawn) == 4000
-        scenes = [scene for scene, _ in drawn]
-        assert scenes.count(1) == 0
-        assert scenes.count(2) == pytest.approx(3000, abs=120)
-        assert len({seed for _, seed in drawn}) == 4000
+def test_a_name_that_is_nothing(tmp_path):
+    with pytest.raises(OSError, match=f"Cannot open the pairs {tmp_path / 'none'}. It is no folder of pictures"):
+        open_pairs(small(tmp_path / "none"))
 
-    def test_they_depend_on_the_seed_alone(self):
-        first = list(SeededDraws([1.0, 1.0], 10, seed=5))
-        torch.rand(7)
-        assert list(SeededDraws([1.0, 1.0], 10, seed=5)) == first
-        assert list(SeededDraws([1.0, 1.0], 10, seed=6)) != first
+
+class TestTables:
+    @pytest.mark.parametrize("named_by", ["files", "folder"])
+    def test_parquet_files_and_the_folder_of_a_dataset(self, parquet_pairs, tmp_path, named_by):
+        name = parquet_pairs if named_by == "files" else parquet_pairs.rsplit("/", 1)[0]
+        pairs = checked_pairs(DataConfig(pairs=name, crop_size=32))
+        assert pairs.names == [f"row {number}" for number in range(6)]
+        infrared, visible = render_example_pair(64, 72, seed=3)
+        assert np.array_equal(pairs[3], np.stack([np.asarray(one.convert("L")) for one in (infrared, visible)]))
+
+    def test_a_table_without_the_columns(self, tmp_path):
+        datasets.Dataset.from_dict({"thermal": [1]}).to_parquet(tmp_path / "a.parquet")
+        message = "has no image column infrared and no visible; it has thermal. Rename or cast its columns"
+        with pytest.raises(ValueError, match=re.escape(message)):
+            open_pairs(small(tmp_path / "*.parquet"))
+
+    @pytest.mark.parametrize("streaming", [False, True])
+    def test_a_row_that_cannot_be_decoded_is_named(self, tmp_path, streaming):
+        picture = {"bytes": b"no picture", "path": None}
+        features = datasets.Features({name: datasets.Image() for name in ("infrared", "visible")})
+        table = datasets.Dataset.from_dict({"infrared": [picture], "visible": [picture]}, features=features)
+        table.to_parquet(tmp_path / "a.parquet")
+        data = small(tmp_path / "*.parquet", streaming=streaming, validation_pairs=1)
+        with pytest.raises(ValueError, match="row 0: cannot identify image file"):
+            split_stream(data) if streaming else checked_pairs(data)
+
+    def test_photographs_become_luminance(self, tmp_path):
+        table = datasets.Dataset.from_dict({"image": [Image.fromarray(ramp(6, 7)).convert("RGB")]})
+        table.to_parquet(tmp_path / "a.parquet")
+        (photo,) = read_photos(str(tmp_path / "*.parquet"))
+        assert np.array_equal(photo, ramp(6, 7)[None])

@@ -1,13 +1,13 @@
-"""What a run of `pretrain_mae.py` or `train.py` is made of: validated dataclasses, read from YAML."""
+"""What a run of `pretrain_mae.py` or `train.py` is made of: validated dataclasses (`config_file.py` reads them)."""
 
-import argparse
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
-from typing import Any, TypeVar
+from dataclasses import dataclass, field
+from typing import Any
 
-import yaml
+
+def require(holds: bool, name: str, came: object, needed: str) -> None:
+    """Raise a `ValueError` that names the field, what came and what is needed, unless `holds`."""
+    if not holds:
+        raise ValueError(f"{name} is {came!r}; it must be {needed}. Change it in the YAML or on the command line.")
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,24 @@ class DataConfig:
     """Where the pictures are and how a crop is drawn from them."""
 
     pairs: str
-    """Folder of registered pairs: `metadata.jsonl` with `infrared_file_name` and `visible_file_name`, or two
-    folders `infrared/` and `visible/` of same-named pictures."""
+    """Registered pairs: a folder of pictures, Parquet files (a glob), or a dataset on the Hub; `training/data.py` says
+    what each must hold."""
+    split: str = "train"
+    """Split of a dataset on the Hub."""
+    streaming: bool = False
+    """Read a dataset on the Hub or Parquet files while training, without having them whole on this machine first."""
+    shuffle_buffer: int = 256
+    """How many streamed pairs the next one is drawn from."""
+    in_memory: bool = True
+    """Keep all pairs decoded, in every process; otherwise each crop decodes its pair again."""
     photos: str | None = None
     """Parquet files (a glob) with an image column `image`: further single pictures for pretraining."""
     validation_pairs: int = 32
     """How many pairs are kept out of training, spread evenly over the sorted names."""
     crop_size: int = 128
     """Side of the square training crop, in pixels; a multiple of the patch size."""
+    crops_per_pair: int | None = None
+    """Draw this many crops of each pair once and train on them alone; without it every draw is a new crop."""
     gamma_range: tuple[float, float] = (0.6, 1.6)
     """Each picture is raised to a power drawn log-uniformly from this range."""
     gain_range: tuple[float, float] = (1.0, 1.0)
@@ -50,9 +60,16 @@ class DataConfig:
     black_hot_probability: float = 0.0
     """Chance that the infrared picture of a pair is inverted: thermal cameras show hot things white or black."""
     workers: int = 0
-    """Processes that prepare batches beside the training."""
+    """Processes that prepare batches beside each training process."""
 
     def __post_init__(self) -> None:
+        require(self.workers >= 0, "workers", self.workers, "zero or more")
+        if self.streaming:
+            require(self.workers <= 1, "workers", self.workers, "0 or 1 with streaming, which keeps one order")
+            require(self.crops_per_pair is None, "crops_per_pair", self.crops_per_pair, "left out with streaming")
+        require(self.shuffle_buffer > 0, "shuffle_buffer", self.shuffle_buffer, "a positive number")
+        crops = self.crops_per_pair
+        require(crops is None or crops > 0, "crops_per_pair", crops, "a positive number, or left out")
         require(self.validation_pairs >= 0, "validation_pairs", self.validation_pairs, "zero or more")
         require(self.crop_size > 0, "crop_size", self.crop_size, "a positive number of pixels")
         share = self.black_hot_probability
@@ -93,6 +110,8 @@ class PretrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        whole = self.data.in_memory and not self.data.streaming and self.data.crops_per_pair is None
+        require(whole, "data", self.data.pairs, "read into memory, without streaming or crops_per_pair, to pretrain")
         require(self.steps > 0, "steps", self.steps, "a positive number")
         require(0 <= self.unmasked_share <= 1, "unmasked_share", self.unmasked_share, "between 0 and 1")
 
@@ -105,6 +124,8 @@ class StageConfig:
     """Optimizer steps; a stage of no steps is left out."""
     learning_rate: float = 1e-4
     """Peak learning rate (paper, section 4.1: 1e-4)."""
+    trains: tuple[str, ...] = ()
+    """Parts of the model that change, instead of the one that `training/stages.py` names for this stage."""
 
     def __post_init__(self) -> None:
         require(self.steps >= 0, "steps", self.steps, "zero or more")
@@ -137,6 +158,19 @@ class StartConfig:
 
 
 @dataclass(frozen=True)
+class FeatureCacheConfig:
+    """What the frozen encoder makes of the crops, kept on disk, so that it runs once on each."""
+
+    folder: str | None = None
+    """Where caches lie, each under a key of encoder and data; none without it. Needs `data.crops_per_pair`."""
+    dtype: str = "float16"
+    """`float16` or `float32`."""
+
+    def __post_init__(self) -> None:
+        require(self.dtype in ("float16", "float32"), "dtype", self.dtype, "float16 or float32")
+
+
+@dataclass(frozen=True)
 class TrainingConfig:
     """One run of `training/train.py`."""
 
@@ -151,90 +185,44 @@ class TrainingConfig:
     """Weight of each term of the fusion loss (Eq. 4), named as in `training/losses.py`."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """AdamW for all stages; its learning rate is the stage's."""
+    feature_cache: FeatureCacheConfig = field(default_factory=FeatureCacheConfig)
     batch_size: int = 16
-    """Crops of pairs a step and process."""
+    """Crops of pairs a process takes at once."""
+    gradient_accumulation_steps: int = 1
+    """Batches whose gradients make one optimizer step."""
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass instead of keeping them: less memory, more time."""
     mixed_precision: str = "no"
     """`no`, `fp16` or `bf16` autocast."""
+    checkpoint_steps: int = 500
+    """Optimizer steps between two saved states; the end of a stage is saved too."""
+    checkpoint_limit: int = 2
+    """How many saved states are kept."""
+    sample_steps: int = 500
+    """Optimizer steps between two looks at validation pairs: losses and pictures; the end of a stage has one too."""
+    tracker: str | None = "tensorboard"
+    """Where losses and pictures are logged: a tracker of accelerate (`wandb`, `trackio`, …), or none."""
     seed: int = 0
 
     def __post_init__(self) -> None:
-        require(self.batch_size > 0, "batch_size", self.batch_size, "a positive number")
+        for name in ("batch_size", "gradient_accumulation_steps", "checkpoint_steps", "sample_steps"):
+            require(getattr(self, name) > 0, name, getattr(self, name), "a positive number")
+        limit = self.checkpoint_limit
+        require(limit > 1, "checkpoint_limit", limit, "2 or more: the oldest goes before the newest is complete")
+        precision = self.mixed_precision
+        require(precision in ("no", "fp16", "bf16"), "mixed_precision", precision, "no, fp16 or bf16")
+        cached = self.feature_cache.folder is not None
+        require(
+            not cached or self.data.crops_per_pair is not None,
+            "data.crops_per_pair",
+            self.data.crops_per_pair,
+            "a number where feature_cache.folder is set: only crops that come again can be kept",
+        )
         require(
             (self.encoder is None) != (self.start.model is None), "encoder", self.encoder, "set, unless start.model is"
         )
         fresh = self.start.model is None or not self.model
         require(fresh, "model", self.model, "left out, since start.model brings its own configuration")
-
-
-Config = TypeVar("Config")
-
-
-def require(holds: bool, name: str, came: object, needed: str) -> None:
-    """Raise a `ValueError` that names the field, what came and what is needed, unless `holds`."""
-    if not holds:
-        raise ValueError(f"{name} is {came!r}; it must be {needed}. Change it in the YAML or on the command line.")
-
-
-def build(config_class: type[Config], values: dict[str, Any]) -> Config:
-    """Make a (nested) dataclass out of plain YAML values; unknown keys raise a `ValueError` that lists them."""
-    if not isinstance(values, dict):
-        raise ValueError(f"{config_class.__name__} needs a mapping of its fields, but {values!r} came.")
-    known = {item.name: item for item in fields(config_class)}  # type: ignore[arg-type]
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        raise ValueError(f"{config_class.__name__} has no field {', '.join(unknown)}; it has {', '.join(known)}.")
-    arguments = {}
-    for name, value in values.items():
-        kind = known[name].type
-        if isinstance(kind, type) and hasattr(kind, "__dataclass_fields__"):
-            value = build(kind, value)
-        elif isinstance(value, list):
-            value = tuple(value)
-        elif kind is float and isinstance(value, int):
-            value = float(value)
-        elif kind in (bool, float, int, str) and type(value) is not kind:
-            # YAML reads 1e-4 as text: a number with an exponent needs a point
-            require(
-                False, f"{config_class.__name__}.{name}", value, f"of type {kind.__name__} (such as 1.0e-4, not 1e-4)"
-            )
-        arguments[name] = value
-    try:
-        return config_class(**arguments)
-    except TypeError as error:
-        raise ValueError(f"{config_class.__name__} is incomplete: {error}.") from error
-
-
-def override(values: dict[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
-    """Apply `key=value` and `group.key=value` assignments (values read as YAML) to a mapping."""
-    for assignment in assignments:
-        path, separator, text = assignment.partition("=")
-        if not separator:
-            raise ValueError(f"'{assignment}' is no override; write it as key=value or group.key=value.")
-        *groups, key = path.split(".")
-        target = values
-        for group in groups:
-            target = target.setdefault(group, {})
-        target[key] = yaml.safe_load(text)
-    return values
-
-
-def parse_run(config_class: type[Config], description: str) -> tuple[Config, Path]:
-    """Read `--config YAML --output_dir DIR [key=value …]` from the command line."""
-    parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--config", type=Path, required=True, help="YAML file, see training/configs")
-    parser.add_argument("--output_dir", type=Path, required=True, help="where checkpoints and results go")
-    parser.add_argument("overrides", nargs="*", help="key=value or group.key=value, over the YAML")
-    arguments = parser.parse_args()
-    try:
-        values = yaml.safe_load(arguments.config.read_text())
-        return build(config_class, override(values, arguments.overrides)), arguments.output_dir
-    except (OSError, ValueError) as error:
-        parser.error(str(error))
-
-
-def save_resolved(config: Any, output_dir: Path) -> None:
-    """Write the configuration of a run, defaults and overrides included, to `output_dir/config.yaml`."""
-    output_dir.mkdir(parents=True, exist_ok=True)
-    # through JSON, which turns tuples into plain lists
-    plain = json.loads(json.dumps(asdict(config)))
-    (output_dir / "config.yaml").write_text(yaml.safe_dump(plain, sort_keys=False))
+        for name in ("decoder_as_read_out", "fusion_at_mean"):
+            chosen = getattr(self.start, name)
+            require(not (self.start.model and chosen), f"start.{name}", chosen, "false, since start.model is trained")

@@ -1,57 +1,184 @@
-"""Pairs of registered pictures and single pictures: found, checked, decoded, cropped and augmented."""
+"""Registered pairs and single pictures, wherever they lie: opened, checked, decoded and split.
 
-import json
-from collections.abc import Iterator, Sequence
+`DataConfig.pairs` names one of
+
+- a folder with `infrared/` and `visible/`, same-named pictures in both;
+- a folder in the `imagefolder` layout of datasets, its `metadata.jsonl` with `infrared_file_name` and
+  `visible_file_name` a line;
+- Parquet files (a glob that ends in `.parquet`), or whatever else `datasets.load_dataset` opens, above all a dataset on
+  the Hub, with two image columns `infrared` and `visible`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.utils.data import Dataset, Sampler
 from tqdm import tqdm
 
 from maefuse_hf import MaeFuseImageProcessor
-from maefuse_hf.pairs import PairPaths, match_pairs
+from maefuse_hf.pairs import PairPaths, find_pairs
 from training.config import DataConfig
 
+if TYPE_CHECKING:
+    import datasets
 
-def find_pairs(folder: Path) -> list[PairPaths]:
-    """List the pairs of a folder, sorted by name.
+PAIR_COLUMNS = ("infrared", "visible")
+"""Image columns of a dataset of pairs."""
 
-    Args:
-        folder: holds `metadata.jsonl` with `infrared_file_name` and `visible_file_name` a line, or two folders
-            `infrared/` and `visible/` of pictures with the same stem.
+
+class Pairs:
+    """Named pairs, each decoded when it is asked for: `(2, H, W)` uint8 luminance, infrared first."""
+
+    def __init__(self, names: Sequence[str], read: Callable[[int], np.ndarray]) -> None:
+        self.names = list(names)
+        self.read = read
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self.read(index)
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self.read(index) for index in range(len(self)))
+
+    def select(self, indices: Sequence[int]) -> Pairs:
+        """Those pairs, in that order."""
+        return Pairs([self.names[index] for index in indices], partial(read_selected, self.read, list(indices)))
+
+
+def read_selected(read: Callable[[int], np.ndarray], indices: Sequence[int], index: int) -> np.ndarray:
+    return read(indices[index])
+
+
+def read_files(paths: Sequence[PairPaths], index: int) -> np.ndarray:
+    return read_pair(paths[index].infrared, paths[index].visible)
+
+
+def read_row(table: datasets.Dataset, index: int) -> np.ndarray:
+    return decode_row(table[index])
+
+
+def decode_row(row: dict[str, Any]) -> np.ndarray:
+    """A row of encoded pictures as `read_pair` gives it."""
+    import datasets
+
+    return read_pair(*(datasets.Image().decode_example(row[column]) for column in PAIR_COLUMNS))
+
+
+def read_pair(infrared: Any, visible: Any) -> np.ndarray:
+    """One pair, of paths or of PIL pictures, as `(2, H, W)` uint8 luminance, infrared first, read as at inference.
 
     Raises:
-        ValueError: if files are missing (all of them listed) or the folder holds no pair.
-        OSError: if the folder cannot be read.
+        ValueError: if the two sizes differ or a picture has no content.
+        OSError: if a file cannot be read as a picture; the message names it.
     """
-    metadata = folder / "metadata.jsonl"
-    if metadata.is_file():
-        rows = [json.loads(line) for line in metadata.read_text().splitlines() if line.strip()]
-        pairs = [
-            PairPaths(
-                Path(row["infrared_file_name"]).stem,
-                folder / row["infrared_file_name"],
-                folder / row["visible_file_name"],
-            )
-            for row in rows
-        ]
-        problems = [
-            f"{path} does not exist" for pair in pairs for path in (pair.infrared, pair.visible) if not path.is_file()
-        ]
-    else:
-        pairs, problems = match_pairs(folder / "infrared", folder / "visible")
+    inputs = MaeFuseImageProcessor(size_divisor=1)(infrared=infrared, visible=visible)
+    pixels = np.concatenate([inputs["infrared"][0], inputs["visible"][0]])
+    return np.rint(pixels * 255).astype(np.uint8)
+
+
+def open_pairs(data: DataConfig) -> tuple[Pairs, list[str]]:
+    """The pairs that `data.pairs` names, not yet decoded, and a sentence for each file that makes no pair.
+
+    Raises:
+        ValueError, OSError: if there is nothing of that name, or nothing that holds pairs.
+    """
+    folder = Path(data.pairs)
+    if folder.is_dir() and not any(folder.rglob("*.parquet")):
+        paths, problems = find_pairs(folder)
+        return Pairs([pair.name for pair in paths], partial(read_files, paths)), problems
+    table = load_table(data)
+    return Pairs([row_name(number) for number in range(len(table))], partial(read_row, table)), []
+
+
+def load_table(data: DataConfig) -> Any:
+    """`datasets.load_dataset` of pairs, streamed where `data.streaming` says so: rows of two encoded pictures.
+
+    Raises:
+        OSError: if there is no such dataset.
+        ValueError: if it lacks an image column.
+    """
+    import datasets
+
+    try:
+        if data.pairs.endswith(".parquet"):
+            table = datasets.load_dataset("parquet", data_files=data.pairs, split="train", streaming=data.streaming)
+        else:
+            table = datasets.load_dataset(data.pairs, split=data.split, streaming=data.streaming)
+    except OSError as error:
+        raise OSError(
+            f"Cannot open the pairs {data.pairs}. It is no folder of pictures, and as a dataset: {error}"
+        ) from error
+    columns = table.features or {}
+    lacking = [name for name in PAIR_COLUMNS if not isinstance(columns.get(name), datasets.Image)]
+    if lacking:
+        raise ValueError(
+            f"{data.pairs} has no image column {' and no '.join(lacking)}; it has {', '.join(columns) or 'none'}. "
+            f"Rename or cast its columns to {' and '.join(PAIR_COLUMNS)}."
+        )
+    table = table.select_columns(list(PAIR_COLUMNS))
+    for column in PAIR_COLUMNS:
+        # pictures wait undecoded in the buffer of a shuffled stream, and one that cannot be decoded can be named
+        table = table.cast_column(column, datasets.Image(decode=False))
+    return table
+
+
+def checked_pairs(data: DataConfig) -> Pairs:
+    """The pairs that `data.pairs` names, every one of them decoded once, with a progress bar, before training starts.
+
+    Raises:
+        ValueError: listing all that is wrong: missing partners, unreadable files, unequal sizes, pictures smaller
+            than the crop; or if there is no pair at all.
+        OSError: if there is nothing of that name.
+    """
+    pairs, problems = open_pairs(data)
+    pictures: list[np.ndarray] = []
+    with ThreadPoolExecutor() as pool:
+        results = pool.map(partial(try_pair, pairs, data), range(len(pairs)))
+        for result in tqdm(results, total=len(pairs), desc="checking pairs", unit="pair"):
+            if isinstance(result, str):
+                problems.append(result)
+            elif result is not None:
+                pictures.append(result)
     if problems:
-        raise ValueError(f"{folder} is incomplete. {'; '.join(sorted(problems))}.")
-    if not pairs:
-        raise ValueError(f"{folder} holds no pairs: it needs metadata.jsonl or two folders infrared/ and visible/.")
-    return sorted(pairs, key=lambda pair: pair.name)
+        listed = "\n".join(f"- {problem}" for problem in problems)
+        raise ValueError(
+            f"{data.pairs} has {len(problems)} problems. Mend or remove these, then start again:\n{listed}"
+        )
+    if not len(pairs):
+        raise ValueError(f"{data.pairs} holds no pairs.")
+    return Pairs(pairs.names, pictures.__getitem__) if data.in_memory else pairs
 
 
-def split_pairs(pairs: Sequence[PairPaths], validation_pairs: int) -> tuple[list[PairPaths], list[PairPaths]]:
-    """Keep `validation_pairs` pairs, evenly spread over the sorted names, out of training.
+def try_pair(pairs: Pairs, data: DataConfig, index: int) -> np.ndarray | str | None:
+    """One pair where pairs are kept in memory, nothing where not, or what is wrong with it."""
+    try:
+        pair = pairs[index]
+        require_room(pair, data.crop_size)
+    except (OSError, ValueError) as error:
+        return f"{pairs.names[index]}: {error}"
+    return pair if data.in_memory else None
+
+
+def require_room(picture: np.ndarray, crop_size: int) -> None:
+    """Raise a `ValueError` if a `(C, H, W)` picture is smaller than the crop."""
+    height, width = picture.shape[1:]
+    if min(height, width) < crop_size:
+        raise ValueError(
+            f"it is {height}x{width}, smaller than the crop of {crop_size}; lower crop_size or leave it out."
+        )
+
+
+def split_pairs(pairs: Pairs, validation_pairs: int) -> tuple[Pairs, Pairs]:
+    """Keep `validation_pairs` pairs, spread evenly over all of them, out of training.
 
     Returns:
         `(training, validation)`, disjoint, together all pairs.
@@ -63,27 +190,38 @@ def split_pairs(pairs: Sequence[PairPaths], validation_pairs: int) -> tuple[list
         raise ValueError(
             f"{validation_pairs} validation pairs of {len(pairs)} leave nothing to train on; lower validation_pairs."
         )
-    held_out = {(2 * k + 1) * len(pairs) // (2 * validation_pairs) for k in range(validation_pairs)}
-    training = [pair for k, pair in enumerate(pairs) if k not in held_out]
-    return training, [pairs[k] for k in sorted(held_out)]
+    held_out = [(2 * k + 1) * len(pairs) // (2 * validation_pairs) for k in range(validation_pairs)]
+    return pairs.select([k for k in range(len(pairs)) if k not in set(held_out)]), pairs.select(held_out)
 
 
-def read_pair(pair: PairPaths) -> np.ndarray:
-    """One pair as `(2, H, W)` uint8 luminance, infrared first, read as at inference.
+def split_stream(data: DataConfig) -> tuple[datasets.IterableDataset, Pairs]:
+    """A stream of training rows, each with its number `row`, and the stream's first `validation_pairs` pairs, decoded,
+    which it leaves out.
 
     Raises:
-        ValueError: if the two sizes differ or a picture has no content.
-        OSError: if a file cannot be read as a picture; the message names it.
+        ValueError, OSError: as `load_table`, and if one of those first pairs cannot be used.
     """
-    inputs = MaeFuseImageProcessor(size_divisor=1)(infrared=pair.infrared, visible=pair.visible)
-    pixels = np.concatenate([inputs["infrared"][0], inputs["visible"][0]])
-    return np.rint(pixels * 255).astype(np.uint8)
+    table = load_table(data).map(lambda row, number: {"row": number}, with_indices=True)
+    first = decoded_rows(table.take(data.validation_pairs), data.crop_size)
+    read = dict(tqdm(first, total=data.validation_pairs, desc="reading validation pairs", unit="pair"))
+    names = [row_name(number) for number in read]
+    return table.skip(data.validation_pairs), Pairs(names, list(read.values()).__getitem__)
 
 
-def read_pairs(pairs: Sequence[PairPaths]) -> list[np.ndarray]:
-    """Decode pairs into memory, `(2, H, W)` uint8 each, with a progress bar."""
-    with ThreadPoolExecutor() as pool:
-        return list(tqdm(pool.map(read_pair, pairs), total=len(pairs), desc="reading pairs", unit="pair"))
+def decoded_rows(rows: Any, crop_size: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Number and `(2, H, W)` uint8 luminance of each row of a stream; a `ValueError` names the row that has none."""
+    for row in rows:
+        try:
+            pair = decode_row(row)
+            require_room(pair, crop_size)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{row_name(row['row'])}: {error}") from error
+        yield row["row"], pair
+
+
+def row_name(number: int) -> str:
+    """What a pair of a table or stream is called."""
+    return f"row {number}"
 
 
 def read_photos(files: str) -> list[np.ndarray]:
@@ -92,69 +230,3 @@ def read_photos(files: str) -> list[np.ndarray]:
 
     photos = datasets.load_dataset("parquet", data_files=files, split="train").select_columns("image")
     return [np.asarray(row["image"].convert("L"))[None] for row in tqdm(photos, desc="reading photos", unit="photo")]
-
-
-def check_crop(pictures: Sequence[np.ndarray], crop_size: int) -> None:
-    """Raise a `ValueError` if a picture is smaller than the crop."""
-    small = [picture.shape[1:] for picture in pictures if min(picture.shape[1:]) < crop_size]
-    if small:
-        raise ValueError(f"{len(small)} pictures are smaller than the crop of {crop_size}, the first one {small[0]}.")
-
-
-class RandomCrops(Dataset[Tensor]):
-    """Random square crops: one crop and one flip for all pictures of a scene, gamma and gain for each picture, infrared
-    now and then inverted.
-
-    Items are `(C, crop, crop)` float32 luminance in [0, 1], with C = 2 (infrared, visible) for pairs and 1 for single
-    pictures. An item is asked for by its scene's index and a seed, as `SeededDraws` yields them.
-    """
-
-    def __init__(self, pictures: Sequence[np.ndarray], data: DataConfig) -> None:
-        check_crop(pictures, data.crop_size)
-        self.pictures = pictures
-        self.data = data
-
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-    def __getitem__(self, draw: tuple[int, int]) -> Tensor:
-        index, seed = draw
-        random = torch.Generator().manual_seed(seed)
-        picture, size = self.pictures[index], self.data.crop_size
-        top, left = (int(torch.randint(side - size + 1, (), generator=random)) for side in picture.shape[1:])
-        crop = torch.from_numpy(picture[:, top : top + size, left : left + size].copy()).float() / 255
-        if torch.rand((), generator=random) < 0.5:
-            crop = crop.flip(-1)
-        if len(crop) > 1 and torch.rand((), generator=random) < self.data.black_hot_probability:
-            crop[0] = 1 - crop[0]
-        return torch.stack([self.augment(channel, random) for channel in crop])
-
-    def augment(self, channel: Tensor, random: torch.Generator) -> Tensor:
-        """Random gamma, then random gain around the mean, of `(H, W)` luminance in [0, 1]; stays in [0, 1]."""
-        low, high = np.log(self.data.gamma_range)
-        gamma = torch.empty(()).uniform_(low, high, generator=random).exp()
-        gain = torch.empty(()).uniform_(*self.data.gain_range, generator=random)
-        channel = channel**gamma
-        return (channel.mean() + gain * (channel - channel.mean())).clamp(0, 1)
-
-
-class SeededDraws(Sampler[tuple[int, int]]):
-    """Scenes drawn by weight, with replacement, each with a seed of its own.
-
-    The draws depend on the seed alone: not on the number of workers or processes, nor on what was drawn before, so
-    a run that goes on sees what it would have seen.
-    """
-
-    def __init__(self, weights: Sequence[float], draws: int, seed: int) -> None:
-        self.weights = torch.tensor(weights, dtype=torch.float64)
-        self.draws = draws
-        self.seed = seed
-
-    def __len__(self) -> int:
-        return self.draws
-
-    def __iter__(self) -> Iterator[tuple[int, int]]:
-        random = torch.Generator().manual_seed(self.seed)
-        scenes = torch.multinomial(self.weights, self.draws, replacement=True, generator=random)
-        seeds = torch.randint(torch.iinfo(torch.int64).max, (self.draws,), generator=random)
-        yield from zip(scenes.tolist(), seeds.tolist())

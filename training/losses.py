@@ -7,11 +7,30 @@ from torch import Tensor, nn
 
 from maefuse_hf.losses_maefuse import alignment_loss, gradient_loss, intensity_loss
 
+
+def laplacian_magnitude(luminance: Tensor) -> Tensor:
+    """`|4 x - left - right - above - below|` of `(B, 1, H, W)` luminance, edges replicated; `(B, 1, H, W)`."""
+    kernel = luminance.new_tensor([[0.0, -1.0, 0.0], [-1.0, 4.0, -1.0], [0.0, -1.0, 0.0]])
+    padded = nn.functional.pad(luminance, (1, 1, 1, 1), mode="replicate")
+    return nn.functional.conv2d(padded, kernel[None, None]).abs()
+
+
+def laplacian_loss(fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
+    """`||lap F| - max(|lap V|, |lap I|)|` averaged over pixels and batch; a scalar.
+
+    The second-order term that the authors' code has beside the gradient (their kernel is a 3×3 Laplacian too; the
+    paper has no such term).
+    """
+    target = torch.maximum(laplacian_magnitude(visible), laplacian_magnitude(infrared))
+    return (laplacian_magnitude(fused) - target).abs().mean()
+
+
 FUSION_TERMS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "intensity": intensity_loss,
     "gradient": gradient_loss,
+    "laplacian": laplacian_loss,
 }
-"""Terms of the fusion loss (Eq. 4) by the names that `loss_weights` in a YAML uses."""
+"""Terms of the fusion loss by the names that `loss_weights` in a YAML uses; Eq. 4 has the first two."""
 
 
 def reconstruction_terms(reconstructed: Tensor, pictures: Tensor) -> dict[str, Tensor]:
@@ -25,15 +44,17 @@ def alignment_terms(features: Tensor, infrared_features: Tensor, visible_feature
 
 
 def fusion_terms(fused: Tensor, infrared: Tensor, visible: Tensor, weights: Mapping[str, float]) -> dict[str, Tensor]:
-    """Each term of Eq. 4 that `weights` names, on `(B, 1, H, W)` luminance in [0, 1].
+    """Each term that `weights` names, on `(B, 1, H, W)` luminance in [0, 1]; Eq. 4 names intensity and gradient."""
+    return {name: FUSION_TERMS[name](fused, infrared, visible) for name in weights}
 
-    Raises:
-        ValueError: for a name that is no term.
-    """
+
+def require_fusion_terms(weights: Mapping[str, float]) -> None:
+    """Raise a `ValueError` that lists the terms there are, if `weights` names another or none weighs anything."""
     unknown = sorted(set(weights) - set(FUSION_TERMS))
     if unknown:
         raise ValueError(f"loss_weights names {', '.join(unknown)}; the terms are {', '.join(FUSION_TERMS)}.")
-    return {name: FUSION_TERMS[name](fused, infrared, visible) for name in weights}
+    if not any(weights.values()):
+        raise ValueError(f"loss_weights gives no term any weight; the terms are {', '.join(FUSION_TERMS)}.")
 
 
 def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

@@ -9,7 +9,6 @@ holds the linear read-out, from which the fusion decoder may start.
 """
 
 import math
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,8 +22,11 @@ from transformers import ViTImageProcessorPil, ViTMAEConfig, ViTMAEForPreTrainin
 
 from maefuse_hf import MaeFuseConfig, MaeFuseModel
 from maefuse_hf.position_embedding import sincos_position_embedding
-from training.config import PretrainingConfig, parse_run, save_resolved
-from training.data import RandomCrops, SeededDraws, find_pairs, read_pairs, read_photos, split_pairs
+from training.checkpoints import newest_checkpoint, save_checkpoint
+from training.config import PretrainingConfig
+from training.config_file import parse_run, save_resolved
+from training.crops import PictureCrops, WeightedDraws
+from training.data import checked_pairs, read_photos, split_pairs
 from training.optimizer import adamw
 
 
@@ -62,18 +64,6 @@ class MaskedAutoencoder(nn.Module):
         return losses
 
 
-class Progress:
-    """How many steps are done, saved with the other states of a run."""
-
-    steps = 0
-
-    def state_dict(self) -> dict[str, int]:
-        return {"steps": self.steps}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        self.steps = state["steps"]
-
-
 @torch.no_grad()
 def read_out_psnr(autoencoder: MaskedAutoencoder, pictures: list[np.ndarray], mean: float, std: float) -> float:
     """Mean PSNR in dB (peak 1) of whole pictures read off the encoder's tokens by the linear head alone."""
@@ -100,11 +90,6 @@ def read_out_psnr(autoencoder: MaskedAutoencoder, pictures: list[np.ndarray], me
     return float(np.mean(values))
 
 
-def checkpoint_number(folder: Path) -> int:
-    """The number that accelerate gave to a saved state."""
-    return int(folder.name.split("_")[1])
-
-
 def main() -> None:
     config, output_dir = parse_run(PretrainingConfig, "Pretrain the encoder of MaeFuse as a masked autoencoder.")
     project = ProjectConfiguration(str(output_dir), automatic_checkpoint_naming=True, total_limit=2)
@@ -115,20 +100,20 @@ def main() -> None:
     if accelerator.is_main_process:
         save_resolved(config, output_dir)
 
-    training_pairs, validation_pairs = split_pairs(find_pairs(Path(config.data.pairs)), config.data.validation_pairs)
-    pictures = [picture[None] for pair in read_pairs(training_pairs) for picture in pair]
+    training_pairs, validation_pairs = split_pairs(checked_pairs(config.data), config.data.validation_pairs)
+    pictures = [picture[None] for pair in training_pairs for picture in pair]
     if config.data.photos is not None:
         pictures += read_photos(config.data.photos)
     # whole pictures are slow on a processor, and a sample tells whether the read-out still rises
-    validation = read_pairs(validation_pairs[::4])
+    validation = list(validation_pairs)[::4]
     # pictures are drawn by their area: every pixel is as likely to be seen as any other
-    draws = SeededDraws(
+    draws = WeightedDraws(
         [picture.size for picture in pictures],
         config.steps * config.batch_size * accelerator.num_processes,
         config.seed,
     )
     loader: DataLoader = DataLoader(
-        RandomCrops(pictures, config.data),
+        PictureCrops(pictures, config.data),
         batch_size=config.batch_size,
         sampler=draws,
         num_workers=config.data.workers,
@@ -139,44 +124,43 @@ def main() -> None:
     optimizer, scheduler = adamw(model, config.optimizer, config.learning_rate, config.steps, processes)
     model, optimizer, loader, scheduler = accelerator.prepare(model, optimizer, loader, scheduler)
 
-    done = Progress()
-    accelerator.register_for_checkpointing(done)
-    checkpoints = sorted((output_dir / "checkpoints").glob("checkpoint_*"), key=checkpoint_number)
-    if checkpoints:
-        accelerator.load_state(str(checkpoints[-1]))
-        project.iteration = checkpoint_number(checkpoints[-1]) + 1
-        loader = accelerator.skip_first_batches(loader, done.steps)
+    done = 0
+    checkpoint = newest_checkpoint(accelerator)
+    if checkpoint is not None:
+        accelerator.load_state(str(checkpoint.folder))
+        done = int(checkpoint.position["steps"])
+        loader = accelerator.skip_first_batches(loader, done)
 
     # the statistics stand where every ViTMAE checkpoint has them
     processor = ViTImageProcessorPil(image_mean=[config.image_mean], image_std=[config.image_std])
     mask_ratio = config.encoder.get("mask_ratio", ViTMAEConfig().mask_ratio)
     unmasked_every = math.inf if config.unmasked_share == 0 else round(1 / config.unmasked_share)
-    progress = tqdm(total=config.steps, initial=done.steps, unit="step", disable=not accelerator.is_main_process)
+    progress = tqdm(total=config.steps, initial=done, unit="step", disable=not accelerator.is_main_process)
     model.train()
     for pixels in loader:
-        ratio = 0.0 if done.steps % unmasked_every == 0 else mask_ratio
-        mask_seed = config.seed + done.steps * processes + accelerator.process_index
+        ratio = 0.0 if done % unmasked_every == 0 else mask_ratio
+        mask_seed = config.seed + done * processes + accelerator.process_index
         losses = model((pixels - config.image_mean) / config.image_std, ratio, mask_seed)
         loss = config.readout_weight * losses["read_out"] + losses.get("masked", 0.0)
         if not torch.isfinite(loss):
             raise ValueError(
-                f"The loss is {loss.item()} at step {done.steps}; lower learning_rate or use mixed_precision=no."
+                f"The loss is {loss.item()} at step {done}; lower learning_rate or use mixed_precision=no."
             )
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(model.parameters(), config.optimizer.max_grad_norm)
         optimizer.step()
         scheduler.step()
         optimizer.zero_grad()
-        done.steps += 1
+        done += 1
         progress.update()
         progress.set_postfix({name: f"{value.item():.4f}" for name, value in losses.items()})
-        if done.steps % config.checkpoint_steps == 0 or done.steps == config.steps:
-            accelerator.save_state()
+        if done % config.checkpoint_steps == 0 or done == config.steps:
+            save_checkpoint(accelerator, steps=done)
             if accelerator.is_main_process:
                 plain = accelerator.unwrap_model(model)
                 plain.mae.vit.config.mask_ratio = mask_ratio
                 psnr = read_out_psnr(plain, validation, config.image_mean, config.image_std)
-                progress.write(f"step {done.steps}: validation read-out {psnr:.2f} dB")
+                progress.write(f"step {done}: validation read-out {psnr:.2f} dB")
                 plain.mae.vit.save_pretrained(output_dir / "encoder")
                 processor.save_pretrained(output_dir / "encoder")
                 save_file(

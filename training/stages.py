@@ -1,12 +1,13 @@
 """The guided training (paper, sections 3.2 and 3.3) as data: what each stage trains, on which features and loss."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from maefuse_hf import MaeFuseModel
+from training.config import StageConfig, require
 from training.losses import alignment_terms, fusion_terms, reconstruction_terms, weighted_sum
 
 
@@ -61,19 +62,34 @@ class Stage:
 
     name: str
     """As in `StagesConfig`."""
-    trains: str
-    """The only part of the model that changes."""
+    trains: tuple[str, ...]
+    """The parts of the model that change, and no other."""
     features: Callable[[MaeFuseModel, EncodedPairs], Tensor]
     loss: Callable[[MaeFuseModel, Tensor, EncodedPairs, Mapping], dict[str, Tensor]]
+    reaches: tuple[str, ...]
+    """The parts that have a gradient of this loss, which a YAML may unlock beside or instead of `trains`."""
 
+
+CFM, MFM, DECODER = "comparative_fusion", "merging_fusion", "decoder"
 
 STAGES = (
-    Stage("decoder", trains="decoder", features=single_features, loss=reconstruct),
-    Stage("cfm_align", trains="comparative_fusion", features=contour_features, loss=align),
-    Stage("cfm_fuse", trains="comparative_fusion", features=contour_features, loss=fuse),
-    Stage("mfm_align", trains="merging_fusion", features=fused_features, loss=align),
-    Stage("mfm_fuse", trains="merging_fusion", features=fused_features, loss=fuse),
+    Stage("decoder", (DECODER,), single_features, reconstruct, reaches=(DECODER,)),
+    Stage("cfm_align", (CFM,), contour_features, align, reaches=(CFM,)),
+    Stage("cfm_fuse", (CFM,), contour_features, fuse, reaches=(CFM, DECODER)),
+    Stage("mfm_align", (MFM,), fused_features, align, reaches=(CFM, MFM)),
+    Stage("mfm_fuse", (MFM,), fused_features, fuse, reaches=(CFM, MFM, DECODER)),
 )
+
+
+def as_planned(stage: Stage, plan: StageConfig) -> Stage:
+    """The stage as a YAML wants it.
+
+    Raises:
+        ValueError: if the YAML names a part that the loss of this stage does not reach.
+    """
+    fits = set(plan.trains) <= set(stage.reaches)
+    require(fits, f"stages.{stage.name}.trains", list(plan.trains), f"out of {', '.join(stage.reaches)}")
+    return replace(stage, trains=plan.trains or stage.trains)
 
 
 class GuidedStep(nn.Module):
@@ -85,24 +101,46 @@ class GuidedStep(nn.Module):
         self.stage = stage
         self.loss_weights = dict(loss_weights)
         for name, parameter in model.named_parameters():
-            parameter.requires_grad_(name.startswith(f"{stage.trains}."))
+            parameter.requires_grad_(name.split(".")[0] in stage.trains)
 
-    def forward(self, infrared: Tensor, visible: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Two `(B, 1, H, W)` luminance batches in [0, 1] to the total loss and its terms, all scalars."""
-        pairs = self.encode(infrared, visible)
+    def forward(
+        self,
+        infrared: Tensor,
+        visible: Tensor,
+        infrared_features: Tensor | None = None,
+        visible_features: Tensor | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a batch.
+
+        Args:
+            infrared, visible: `(B, 1, H, W)` luminance in [0, 1].
+            infrared_features, visible_features: `(B, tokens, hidden)` where the encoder has been run before.
+
+        Returns:
+            the weighted total and its terms, all scalars.
+        """
+        pairs = self.encoded(infrared, visible, infrared_features, visible_features)
         features = self.stage.features(self.model, pairs)
         terms = self.stage.loss(self.model, features, pairs, self.loss_weights)
         return weighted_sum(terms, self.loss_weights), terms
 
     @torch.no_grad()
-    def encode(self, infrared: Tensor, visible: Tensor) -> EncodedPairs:
-        """Both modalities through the encoder in one run."""
-        features = self.model.encode(torch.cat([infrared, visible]))
-        batch = len(infrared)
-        return EncodedPairs(infrared, visible, features[:batch], features[batch:], self.model.patch_grid(infrared))
+    def encoded(
+        self,
+        infrared: Tensor,
+        visible: Tensor,
+        infrared_features: Tensor | None = None,
+        visible_features: Tensor | None = None,
+    ) -> EncodedPairs:
+        """Both modalities through the frozen encoder in one run, unless that has been done before."""
+        grid = self.model.patch_grid(infrared)
+        if infrared_features is None or visible_features is None:
+            features = self.model.encode(torch.cat([infrared, visible]))
+            infrared_features, visible_features = features[: len(infrared)], features[len(infrared) :]
+        return EncodedPairs(infrared, visible, infrared_features.float(), visible_features.float(), grid)
 
     @torch.no_grad()
     def decode(self, infrared: Tensor, visible: Tensor) -> Tensor:
         """What the stage's features look like: `(B or 2 B, 1, H, W)` luminance, nominally in [0, 1]."""
-        pairs = self.encode(infrared, visible)
+        pairs = self.encoded(infrared, visible)
         return self.model.decode(self.stage.features(self.model, pairs), pairs.grid)

@@ -2,28 +2,49 @@
 
     accelerate launch training/train.py --config training/configs/maefuse_small.yaml --output_dir DIR
 
-Each finished stage is saved to DIR/stages/NAME; a run that was stopped goes on after the last of them. The trained
-model is in DIR/final and loads with `MaeFuseModel.from_pretrained`. DIR/samples shows validation pairs after each
-stage, infrared, visible and fused side by side.
+The same command on one processor, one GPU or many (`training/configs/accelerate`), and the same again after a stop: the
+run goes on from the newest state in DIR/checkpoints, to the same numbers. DIR/stages has the model after each stage,
+DIR/final the trained one, which `MaeFuseModel.from_pretrained` loads; DIR/samples and DIR/log show what happened.
 """
 
-from itertools import takewhile
 from pathlib import Path
+from typing import Any, cast
 
-import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
-from PIL import Image
+from accelerate.tracking import get_available_trackers
+from accelerate.utils import ProjectConfiguration, set_seed
 from safetensors.torch import load_file
+from torch import Tensor
+from torch.distributed.fsdp import register_fsdp_forward_method
 from torch.utils.data import DataLoader
 from tqdm import tqdm
+from transformers.utils import cached_file, logging
 
 from maefuse_hf import MaeFuseImageProcessor, MaeFuseModel
-from training.config import TrainingConfig, parse_run, save_resolved
-from training.data import RandomCrops, SeededDraws, find_pairs, read_pairs, split_pairs
+from training.checkpoints import Checkpoint, newest_checkpoint, save_checkpoint
+from training.config import TrainingConfig
+from training.config_file import parse_run, save_resolved
+from training.crops import EpochDraws, FixedPairCrops, PairCrops, StreamedPairCrops
+from training.data import checked_pairs, split_pairs, split_stream
+from training.feature_cache import cache_features
+from training.losses import require_fusion_terms
 from training.optimizer import adamw
-from training.stages import STAGES, GuidedStep, Stage
+from training.schedule import PlannedStage, plan_stages, stage_to_resume
+from training.stages import GuidedStep
+from training.validation import Validation
+
+PICTURES_OF_A_PAIR = 2
+
+
+def require_tracker(name: str | None) -> None:
+    """Raise a `ValueError` if a tracker is not installed: accelerate would leave it out without a word."""
+    installed = [str(tracker.value) for tracker in get_available_trackers()]
+    if name is not None and name not in installed:
+        raise ValueError(
+            f"The tracker {name!r} is not installed here; there is {', '.join(installed) or 'none'}. Install it "
+            f"(pip install {name}), choose another with tracker=NAME, or none with tracker=null."
+        )
 
 
 def start_model(config: TrainingConfig) -> MaeFuseModel:
@@ -32,7 +53,7 @@ def start_model(config: TrainingConfig) -> MaeFuseModel:
         return MaeFuseModel.from_pretrained(config.start.model)
     model = MaeFuseModel.from_encoder_pretrained(config.encoder, **config.model)
     if config.start.decoder_as_read_out:
-        read_out = load_file(Path(config.encoder) / "read_out.safetensors")
+        read_out = load_file(cast(str, cached_file(config.encoder, "read_out.safetensors")))
         model.decoder.start_as_read_out(read_out["weight"], read_out["bias"])
     if config.start.fusion_at_mean:
         model.comparative_fusion.start_at_mean(config.start.own_place_logit)
@@ -40,85 +61,169 @@ def start_model(config: TrainingConfig) -> MaeFuseModel:
     return model
 
 
-@torch.no_grad()
-def sample_picture(step: GuidedStep, pair: np.ndarray, crop_size: int) -> Image.Image:
-    """Infrared, visible and what the stage's features decode to, side by side, of a pair's centre."""
-    size = max(crop_size, min(pair.shape[1:]) // crop_size * crop_size)
-    top, left = ((side - size) // 2 for side in pair.shape[1:])
-    pixels = torch.from_numpy(pair[:, None, top : top + size, left : left + size] / np.float32(255))
-    device = step.model.device
-    infrared, visible = pixels[:1].to(device), pixels[1:].to(device)
-    decoded = step.decode(infrared, visible)
-    row = torch.cat([infrared, visible, *decoded.split(1)], dim=-1)[0, 0].clamp(0, 1)
-    return Image.fromarray((row.cpu().numpy() * 255).round().astype(np.uint8))
+def crops_loader(crops: Any, config: TrainingConfig, planned: PlannedStage, processes: int) -> tuple[Any, DataLoader]:
+    """The crops of a stage (those of a stream depend on its seed) and the batches that it will see, in their order."""
+    draws = planned.plan.steps * config.gradient_accumulation_steps * config.batch_size * processes
+    if config.data.streaming:
+        crops = StreamedPairCrops(crops, config.data, draws, planned.seed)
+        return crops, DataLoader(crops, config.batch_size, num_workers=config.data.workers)
+    order = EpochDraws(len(crops), draws, planned.seed)
+    return crops, DataLoader(crops, config.batch_size, sampler=order, num_workers=config.data.workers)
+
+
+def checked_values(
+    accelerator: Accelerator, loss: Tensor, terms: dict[str, Tensor], scenes: Tensor, crops: Any, where: str
+) -> Tensor:
+    """Each term's mean over the processes, `(terms,)`.
+
+    Raises:
+        ValueError: on every process, if the loss of one is not finite; the message names its pairs.
+    """
+    values = accelerator.gather(torch.stack([loss, *terms.values()]).detach().float()[None])
+    broken = ~values.isfinite().all(dim=1)
+    if broken.any():
+        batches = accelerator.gather(scenes[None])[broken]
+        names = ", ".join(dict.fromkeys(crops.name(scene) for scene in batches.flatten().tolist()))
+        raise ValueError(
+            f"The loss is {values[broken][0, 0].item()} in {where}, on the pairs {names}. Lower the stage's "
+            "learning_rate or use mixed_precision=no; the same command goes on from the last saved state."
+        )
+    return values.mean(dim=0)[1:]
 
 
 def train_stage(
-    stage: Stage,
+    planned: PlannedStage,
     model: MaeFuseModel,
-    training: RandomCrops,
+    pairs: Any,
+    validation: Validation,
     config: TrainingConfig,
     accelerator: Accelerator,
-) -> GuidedStep:
-    """Run one stage to its end; returns the step it ran, its model in evaluation mode."""
-    plan = getattr(config.stages, stage.name)
-    draws = SeededDraws(
-        [1.0] * len(training),
-        plan.steps * config.batch_size * accelerator.num_processes,
-        config.seed + STAGES.index(stage),
-    )
-    loader: DataLoader = DataLoader(training, config.batch_size, sampler=draws, num_workers=config.data.workers)
+    checkpoint: Checkpoint | None,
+) -> None:
+    """Run one stage from its start, or from a state that was saved within it, to its end, and save the model."""
+    stage, plan = planned.stage, planned.plan
+    processes = accelerator.num_processes
+    crops, loader = crops_loader(pairs, config, planned, processes)
     step = GuidedStep(model, stage, config.loss_weights).train()
-    optimizer, scheduler = adamw(step, config.optimizer, plan.learning_rate, plan.steps, accelerator.num_processes)
+    optimizer, scheduler = adamw(step, config.optimizer, plan.learning_rate, plan.steps, processes)
     run, optimizer, loader, scheduler = accelerator.prepare(step, optimizer, loader, scheduler)
+    # a sharded model gathers its weights in forward, and where it is told to
+    register_fsdp_forward_method(step, "decode")
+    done = 0
+    if checkpoint is not None:
+        accelerator.load_state(str(checkpoint.folder))
+        done = int(checkpoint.position["steps"])
+        loader = accelerator.skip_first_batches(loader, done * config.gradient_accumulation_steps)
 
-    progress = tqdm(loader, desc=stage.name, unit="step", disable=not accelerator.is_main_process)
-    for number, crops in enumerate(progress):
-        loss, terms = run(crops[:, :1], crops[:, 1:])
-        if not torch.isfinite(loss):
-            raise ValueError(
-                f"The loss of stage {stage.name} is {loss.item()} at step {number}; lower its learning_rate or use "
-                "mixed_precision=no. The stages before it are saved."
-            )
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_(run.parameters(), config.optimizer.max_grad_norm)
-        optimizer.step()
-        scheduler.step()
-        optimizer.zero_grad()
-        values = {name: term.item() for name, term in terms.items()}
-        progress.set_postfix({name: f"{value:.5f}" for name, value in values.items()})
-        accelerator.log({f"{stage.name}/{name}": value for name, value in values.items()}, step=number)
+    pairs_of_a_step = config.batch_size * config.gradient_accumulation_steps * processes
+    progress = tqdm(
+        desc=stage.name,
+        total=plan.steps * pairs_of_a_step * PICTURES_OF_A_PAIR,
+        initial=done * pairs_of_a_step * PICTURES_OF_A_PAIR,
+        unit="picture",
+        disable=not accelerator.is_main_process,
+    )
+    values: list[Tensor] = []
+    for batch in loader if done < plan.steps else ():
+        scenes = batch.pop("scene")
+        with accelerator.accumulate(run):
+            loss, terms = run(**batch)
+            where = f"step {done + 1} of stage {stage.name}"
+            values.append(checked_values(accelerator, loss, terms, scenes, crops, where))
+            accelerator.backward(loss)
+            if accelerator.sync_gradients:
+                accelerator.clip_grad_norm_(run.parameters(), config.optimizer.max_grad_norm)
+            optimizer.step()
+            scheduler.step()
+            optimizer.zero_grad()
+        if not accelerator.sync_gradients:
+            continue
+
+        done += 1
+        steps_of_the_run = planned.steps_before + done
+        means = dict(zip(terms, torch.stack(values).mean(dim=0).tolist()))
+        values = []
+        progress.update(pairs_of_a_step * PICTURES_OF_A_PAIR)
+        epoch = done * pairs_of_a_step / len(pairs) if not config.data.streaming else None
+        shown = {} if epoch is None else {"epoch": f"{epoch:.2f}"}
+        progress.set_postfix({**shown, **{name: f"{value:.3g}" for name, value in means.items()}}, refresh=False)
+        logged = {**means, "learning_rate": scheduler.get_last_lr()[0]}
+        accelerator.log({f"{stage.name}/{name}": value for name, value in logged.items()}, step=steps_of_the_run)
+
+        if done % config.sample_steps == 0 or done == plan.steps:
+            seen = validation.look(run, step, accelerator, steps_of_the_run)
+            progress.write(f"{stage.name}, step {done}: {seen}")
+        if done % config.checkpoint_steps == 0 or done == plan.steps:
+            save_checkpoint(accelerator, stage=stage.name, steps=done, steps_of_the_run=steps_of_the_run)
+    progress.close()
+
+    save_model(accelerator, run, planned.folder)
     accelerator.free_memory()
-    return step.eval()
+
+
+def save_model(accelerator: Accelerator, run: torch.nn.Module, folder: Path) -> None:
+    """Save what a prepared `GuidedStep` trains, with its image processor, so that `from_pretrained` loads it."""
+    weights = {name.removeprefix("model."): value for name, value in accelerator.get_state_dict(run).items()}
+    model = accelerator.unwrap_model(run).model
+    model.save_pretrained(
+        folder,
+        is_main_process=accelerator.is_main_process,
+        state_dict=weights,
+        save_function=accelerator.save,
+    )
+    if accelerator.is_main_process:
+        MaeFuseImageProcessor(size_divisor=model.patch_size).save_pretrained(folder)
+    accelerator.wait_for_everyone()
 
 
 def main() -> None:
     config, output_dir = parse_run(TrainingConfig, "Train MaeFuse by the paper's guided schedule.")
+    logging.disable_progress_bar()
+    require_fusion_terms(config.loss_weights)
+    require_tracker(config.tracker)
+    stages = plan_stages(config, output_dir)
+
     accelerator = Accelerator(
-        mixed_precision=config.mixed_precision, log_with="tensorboard", project_dir=str(output_dir)
+        mixed_precision=config.mixed_precision,
+        gradient_accumulation_steps=config.gradient_accumulation_steps,
+        log_with=config.tracker,
+        project_config=ProjectConfiguration(
+            str(output_dir), automatic_checkpoint_naming=True, total_limit=config.checkpoint_limit
+        ),
     )
-    accelerator.init_trackers("log")
+    accelerator.print(f"{accelerator.num_processes} processes, {accelerator.device}, {config.mixed_precision} autocast")
     set_seed(config.seed)
+    checkpoint = newest_checkpoint(accelerator)
+    steps_done = int(checkpoint.position["steps_of_the_run"]) if checkpoint is not None else 0
+    # what was logged after the state that is gone back to
+    purge = {"tensorboard": {"purge_step": steps_done + 1}}
+    accelerator.init_trackers("log", init_kwargs=purge)
     if accelerator.is_main_process:
-        save_resolved(config, output_dir)
+        changed = save_resolved(config, output_dir)
+        if checkpoint is not None:
+            accelerator.print(f"Going on from step {steps_done}, {checkpoint.folder.name}.")
+            accelerator.print("".join(f"Changed since the last start: {line}\n" for line in changed), end="")
 
-    training_pairs, validation_pairs = split_pairs(find_pairs(Path(config.data.pairs)), config.data.validation_pairs)
-    training, validation = RandomCrops(read_pairs(training_pairs), config.data), read_pairs(validation_pairs)
+    if config.data.streaming:
+        training, held_out = split_stream(config.data)
+        crops: Any = training
+    else:
+        training, held_out = split_pairs(checked_pairs(config.data), config.data.validation_pairs)
+        fixed = config.data.crops_per_pair is not None
+        crops = FixedPairCrops(training, config.data, config.seed) if fixed else PairCrops(training, config.data)
+    validation = Validation(held_out, config.data.crop_size, config.batch_size)
 
-    stages = [stage for stage in STAGES if getattr(config.stages, stage.name).steps > 0]
-    folders = {stage.name: output_dir / "stages" / stage.name for stage in stages}
-    finished = list(takewhile(lambda stage: (folders[stage.name] / "model.safetensors").is_file(), stages))
-    model = MaeFuseModel.from_pretrained(folders[finished[-1].name]) if finished else start_model(config)
+    first = stage_to_resume(stages, checkpoint)
+    model = MaeFuseModel.from_pretrained(stages[first - 1].folder) if first else start_model(config)
+    if config.feature_cache.folder is not None:
+        crops = cache_features(crops, model, config.feature_cache, config.batch_size, accelerator)
 
-    for stage in stages[len(finished) :]:
-        step = train_stage(stage, model, training, config, accelerator)
-        if accelerator.is_main_process:
-            model.save_pretrained(folders[stage.name])
-            samples = output_dir / "samples"
-            samples.mkdir(parents=True, exist_ok=True)
-            for number, pair in enumerate(validation[:: max(1, len(validation) // 4)]):
-                sample_picture(step, pair, config.data.crop_size).save(samples / f"{stage.name}_{number}.png")
-        accelerator.wait_for_everyone()
+    for planned in stages[first:]:
+        if config.gradient_checkpointing:
+            model.activation_checkpointing_enable()
+        train_stage(planned, model, crops, validation, config, accelerator, checkpoint)
+        model = MaeFuseModel.from_pretrained(planned.folder)
+        checkpoint = None
 
     if accelerator.is_main_process:
         model.save_pretrained(output_dir / "final")

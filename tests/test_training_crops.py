@@ -1,0 +1,178 @@
+import re
+
+import numpy as np
+import pytest
+import torch
+from conftest import ramp
+
+from training.config import DataConfig
+from training.crops import (
+    LARGEST_SEED,
+    EpochDraws,
+    FixedPairCrops,
+    PairCrops,
+    PictureCrops,
+    StreamedPairCrops,
+    WeightedDraws,
+    augmented_crop,
+    centre_crop,
+)
+from training.data import Pairs, decode_row, load_table, split_stream
+
+PLAIN = DataConfig(pairs="", crop_size=4, gamma_range=(1.0, 1.0))
+
+
+def pairs_of(*pictures) -> Pairs:
+    return Pairs([f"scene {number}" for number in range(len(pictures))], pictures.__getitem__)
+
+
+class TestAugmentedCrop:
+    def test_both_modalities_share_crop_and_flip(self):
+        picture = ramp(9, 11)
+        seen = set()
+        for seed in range(60):
+            crop = augmented_crop(np.stack([picture, 255 - picture]), seed, PLAIN)
+            assert crop.shape == (2, 4, 4)
+            assert torch.allclose(crop[0] + crop[1], torch.ones(4, 4))
+            pixels = (crop[0] * 255).round()
+            step = (pixels[0, 1] - pixels[0, 0]).item()
+            corner = pixels[0, 0 if step > 0 else -1].item()
+            assert torch.equal(pixels if step > 0 else pixels.flip(-1), torch.tensor(corner) + torch.tensor(ramp(4, 4)))
+            seen.add((step, corner))
+        assert {step for step, _ in seen} == {2, -2}
+        assert len(seen) > 20
+
+    def test_gamma_and_gain_differ_by_modality_and_stay_in_range(self):
+        config = DataConfig(pairs="", crop_size=8, gamma_range=(0.5, 2.0), gain_range=(0.5, 1.5))
+        crop = augmented_crop(np.stack([ramp(8, 8) * 5] * 2), 0, config)
+        assert not torch.allclose(crop[0], crop[1])
+        assert crop.min() >= 0 and crop.max() <= 1
+
+    def test_a_fixed_gamma_and_gain_are_applied_in_this_order(self):
+        config = DataConfig(pairs="", crop_size=4, gamma_range=(2.0, 2.0), gain_range=(0.5, 0.5))
+        picture = ramp(4, 4) * 20
+        squared = (torch.from_numpy(picture) / 255) ** 2
+        expected = squared.mean() + 0.5 * (squared - squared.mean())
+        crop = augmented_crop(picture[None], 1, config)[0]
+        assert torch.allclose(crop, expected, atol=1e-6) or torch.allclose(crop.flip(-1), expected, atol=1e-6)
+
+    def test_black_hot_inverts_infrared_alone(self):
+        config = DataConfig(pairs="", crop_size=8, gamma_range=(1.0, 1.0), black_hot_probability=0.5)
+        inverted = 0
+        for seed in range(200):
+            infrared, visible = augmented_crop(np.stack([ramp(8, 8)] * 2), seed, config)
+            assert torch.equal(infrared, visible) or torch.allclose(infrared, 1 - visible)
+            inverted += not torch.equal(infrared, visible)
+        assert inverted == pytest.approx(100, abs=25)
+
+    def test_a_seed_repeats_its_crop(self):
+        picture = np.stack([ramp(9, 11)] * 2)
+        first = augmented_crop(picture, 3, PLAIN)
+        assert torch.equal(augmented_crop(picture, 3, PLAIN), first)
+        assert not torch.equal(augmented_crop(picture, 4, PLAIN), first)
+
+
+def test_the_centre_crop():
+    crop = centre_crop(ramp(6, 9)[None], 4)
+    assert torch.equal((crop[0] * 255).round(), torch.from_numpy(ramp(6, 9)[1:5, 2:6]).float())
+
+
+def test_single_pictures():
+    crops = PictureCrops([ramp(9, 9)[None]], PLAIN)
+    assert len(crops) == 1 and torch.equal(crops[0, 5], augmented_crop(ramp(9, 9)[None], 5, PLAIN))
+    with pytest.raises(ValueError, match="it is 3x9, smaller than the crop of 4; lower crop_size or leave it out"):
+        PictureCrops([np.stack([ramp(9, 9)]), np.stack([ramp(3, 9)])], PLAIN)
+
+
+class TestPairCrops:
+    PICTURES = np.stack([ramp(9, 9), ramp(9, 9) + 3]), np.stack([ramp(9, 7), ramp(9, 7)])
+
+    def test_items_are_both_pictures_and_their_scene(self):
+        crops = PairCrops(pairs_of(*self.PICTURES), PLAIN)
+        item = crops[1, 5]
+        expected = augmented_crop(self.PICTURES[1], 5, PLAIN)
+        assert item["scene"] == 1 and crops.name(1) == "scene 1" and len(crops) == 2
+        assert torch.equal(torch.cat([item["infrared"], item["visible"]]), expected)
+
+    def test_fixed_crops_are_the_same_whatever_the_draw(self):
+        config = DataConfig(pairs="", crop_size=4, crops_per_pair=3)
+        crops = FixedPairCrops(pairs_of(*self.PICTURES), config, seed=7)
+        assert len(crops) == 6
+        assert [crops[index, 0]["scene"] for index in range(6)] == [0, 0, 0, 1, 1, 1]
+        for index in range(6):
+            assert torch.equal(crops[index, 0]["infrared"], crops[index, 99]["infrared"])
+        assert not torch.equal(crops[0, 0]["visible"], crops[1, 0]["visible"])
+        other = FixedPairCrops(pairs_of(*self.PICTURES), config, seed=8)
+        assert not torch.equal(crops[0, 0]["infrared"], other[0, 0]["infrared"])
+
+
+class TestStreamedPairCrops:
+    @pytest.fixture
+    def data(self, parquet_pairs):
+        return DataConfig(pairs=parquet_pairs, streaming=True, crop_size=32, shuffle_buffer=4, validation_pairs=2)
+
+    def test_every_pair_comes_once_an_epoch_in_another_order_and_none_of_the_held_out(self, data):
+        stream, held_out = split_stream(data)
+        assert held_out.names == ["row 0", "row 1"]
+        crops = StreamedPairCrops(stream, data, draws=10, seed=0)
+        scenes = [item["scene"] for item in crops]
+        assert len(crops) == len(scenes) == 10
+        assert sorted(scenes[:4]) == sorted(scenes[4:8]) == [2, 3, 4, 5]
+        assert scenes[:4] != scenes[4:8]
+        assert crops.name(3) == "row 3"
+
+    def test_the_seed_alone_decides(self, data):
+        stream, _ = split_stream(data)
+        first, again, other = ([*StreamedPairCrops(stream, data, 5, seed)] for seed in (0, 0, 1))
+        for one, two in zip(first, again):
+            assert one["scene"] == two["scene"] and torch.equal(one["infrared"], two["infrared"])
+        assert any(not torch.equal(one["infrared"], two["infrared"]) for one, two in zip(first, other))
+
+    def test_crops_are_those_of_the_decoded_rows(self, data):
+        stream, _ = split_stream(data)
+        rows = list(load_table(data))
+        random = torch.Generator().manual_seed(3)
+        for item in StreamedPairCrops(stream, data, 6, seed=3):
+            seed = int(torch.randint(LARGEST_SEED, (), generator=random))
+            expected = augmented_crop(decode_row(rows[item["scene"]]), seed, data)
+            assert torch.equal(torch.cat([item["infrared"], item["visible"]]), expected)
+
+    def test_a_stream_that_holds_nothing_more(self, data):
+        stream, _ = split_stream(data)
+        with pytest.raises(ValueError, match=re.escape("streams no pair to train on; lower validation_pairs")):
+            next(iter(StreamedPairCrops(stream.skip(4), data, 1, 0)))
+
+
+class TestWeightedDraws:
+    def test_draws_follow_the_weights_and_carry_their_own_seeds(self):
+        draws = WeightedDraws([1.0, 0.0, 3.0], 4000, seed=0)
+        drawn = list(draws)
+        assert len(draws) == len(drawn) == 4000
+        scenes = [scene for scene, _ in drawn]
+        assert scenes.count(1) == 0
+        assert scenes.count(2) == pytest.approx(3000, abs=120)
+        assert len({seed for _, seed in drawn}) == 4000
+
+    def test_they_depend_on_the_seed_alone(self):
+        first = list(WeightedDraws([1.0, 1.0], 10, seed=5))
+        torch.rand(7)
+        assert list(WeightedDraws([1.0, 1.0], 10, seed=5)) == first
+        assert list(WeightedDraws([1.0, 1.0], 10, seed=6)) != first
+
+
+class TestEpochDraws:
+    def test_every_scene_once_an_epoch_in_another_order_with_other_seeds(self):
+        draws = EpochDraws(5, 13, seed=0)
+        drawn = list(draws)
+        scenes = [scene for scene, _ in drawn]
+        assert len(draws) == len(drawn) == 13
+        assert sorted(scenes[:5]) == sorted(scenes[5:10]) == list(range(5))
+        assert scenes[:5] != scenes[5:10]
+        assert len(set(scenes[10:])) == 3
+        assert len({seed for _, seed in drawn}) == 13
+
+    def test_they_depend_on_the_seed_alone(self):
+        first = list(EpochDraws(3, 10, seed=5))
+        torch.rand(7)
+        assert list(EpochDraws(3, 10, seed=5)) == first
+        assert list(EpochDraws(3, 10, seed=6)) != first

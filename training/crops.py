@@ -1,0 +1,193 @@
+"""Random crops of pairs and single pictures, and the order in which they are drawn; seeds alone decide both."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, IterableDataset, Sampler
+
+from training.config import DataConfig
+from training.data import Pairs, decoded_rows, require_room, row_name
+
+Draw = tuple[int, int]
+"""Index of a scene, and the seed of its crop."""
+
+LARGEST_SEED = torch.iinfo(torch.int64).max
+
+
+def augmented_crop(picture: np.ndarray, seed: int, data: DataConfig) -> Tensor:
+    """A random square crop of a scene: one place and one flip for all its pictures, gamma and gain for each picture,
+    infrared now and then inverted.
+
+    Args:
+        picture: `(C, H, W)` uint8 luminance; C = 2 (infrared, visible) for pairs, 1 for single pictures.
+        seed: decides everything random.
+        data: size of the crop, ranges of the augmentation.
+
+    Returns:
+        `(C, crop, crop)` float32 luminance in [0, 1].
+    """
+    random = torch.Generator().manual_seed(seed)
+    size = data.crop_size
+    top, left = (int(torch.randint(side - size + 1, (), generator=random)) for side in picture.shape[1:])
+    crop = torch.from_numpy(picture[:, top : top + size, left : left + size].copy()).float() / 255
+    if torch.rand((), generator=random) < 0.5:
+        crop = crop.flip(-1)
+    if len(crop) > 1 and torch.rand((), generator=random) < data.black_hot_probability:
+        crop[0] = 1 - crop[0]
+    return torch.stack([augmented(channel, random, data) for channel in crop])
+
+
+def augmented(channel: Tensor, random: torch.Generator, data: DataConfig) -> Tensor:
+    """Random gamma, then random gain around the mean, of `(H, W)` luminance in [0, 1]; stays in [0, 1]."""
+    low, high = np.log(data.gamma_range)
+    gamma = torch.empty(()).uniform_(low, high, generator=random).exp()
+    gain = torch.empty(()).uniform_(*data.gain_range, generator=random)
+    channel = channel**gamma
+    return (channel.mean() + gain * (channel - channel.mean())).clamp(0, 1)
+
+
+def centre_crop(picture: np.ndarray, crop_size: int) -> Tensor:
+    """The middle `(C, crop, crop)` of `(C, H, W)` uint8 luminance, as float32 in [0, 1]."""
+    top, left = ((side - crop_size) // 2 for side in picture.shape[1:])
+    return torch.from_numpy(picture[:, top : top + crop_size, left : left + crop_size].copy()).float() / 255
+
+
+class PictureCrops(Dataset[Tensor]):
+    """Random crops of single pictures, `(1, crop, crop)` luminance in [0, 1], each asked for by a `Draw`."""
+
+    def __init__(self, pictures: Sequence[np.ndarray], data: DataConfig) -> None:
+        for picture in pictures:
+            require_room(picture, data.crop_size)
+        self.pictures = pictures
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    def __getitem__(self, draw: Draw) -> Tensor:
+        index, seed = draw
+        return augmented_crop(self.pictures[index], seed, self.data)
+
+
+def pair_of_crops(crop: Tensor, scene: int) -> dict[str, Any]:
+    """What a batch of pairs is made of: `infrared` and `visible` `(1, crop, crop)`, and the number of their scene."""
+    return {"infrared": crop[:1], "visible": crop[1:], "scene": scene}
+
+
+class PairCrops(Dataset[dict[str, Any]]):
+    """Random crops of pairs, each asked for by a `Draw`."""
+
+    def __init__(self, pairs: Pairs, data: DataConfig) -> None:
+        self.pairs = pairs
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, draw: Draw) -> dict[str, Any]:
+        scene, seed = draw
+        return pair_of_crops(augmented_crop(self.pairs[scene], seed, self.data), scene)
+
+    def name(self, scene: int) -> str:
+        """The name of a scene."""
+        return self.pairs.names[scene]
+
+
+class FixedPairCrops(PairCrops):
+    """`data.crops_per_pair` crops of each pair, drawn once: asked for again, an index gives the same crop."""
+
+    def __init__(self, pairs: Pairs, data: DataConfig, seed: int) -> None:
+        super().__init__(pairs, data)
+        assert data.crops_per_pair is not None
+        self.crops_per_pair = data.crops_per_pair
+        self.seed = seed
+        random = torch.Generator().manual_seed(seed)
+        self.seeds = torch.randint(LARGEST_SEED, (len(self),), generator=random).tolist()
+
+    def __len__(self) -> int:
+        return len(self.pairs) * self.crops_per_pair
+
+    def __getitem__(self, draw: Draw) -> dict[str, Any]:
+        index = draw[0]
+        return super().__getitem__((index // self.crops_per_pair, self.seeds[index]))
+
+
+class StreamedPairCrops(IterableDataset[dict[str, Any]]):
+    """Random crops of a stream of pairs, shuffled within its buffer, as many as are to be drawn."""
+
+    def __init__(self, stream: Any, data: DataConfig, draws: int, seed: int) -> None:
+        self.stream = stream
+        self.data = data
+        self.draws = draws
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return self.draws
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        random = torch.Generator().manual_seed(self.seed)
+        for scene, pair in itertools.islice(self.pairs(), self.draws):
+            seed = int(torch.randint(LARGEST_SEED, (), generator=random))
+            yield pair_of_crops(augmented_crop(pair, seed, self.data), scene)
+
+    def pairs(self) -> Iterator[tuple[int, np.ndarray]]:
+        """The stream's pairs again and again, in another order each time."""
+        shuffled = self.stream.shuffle(seed=self.seed, buffer_size=self.data.shuffle_buffer)
+        for epoch in itertools.count():
+            shuffled.set_epoch(epoch)
+            empty = True
+            for row in decoded_rows(shuffled, self.data.crop_size):
+                empty = False
+                yield row
+            if empty:
+                raise ValueError(f"{self.data.pairs} streams no pair to train on; lower validation_pairs.")
+
+    def name(self, scene: int) -> str:
+        """The name of a scene."""
+        return row_name(scene)
+
+
+class WeightedDraws(Sampler[Draw]):
+    """Scenes drawn by weight, with replacement, each with a seed of its own.
+
+    The draws depend on the seed alone: not on the number of workers or processes, nor on what was drawn before, so
+    a run that goes on sees what it would have seen.
+    """
+
+    def __init__(self, weights: Sequence[float], draws: int, seed: int) -> None:
+        self.weights = torch.tensor(weights, dtype=torch.float64)
+        self.draws = draws
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return self.draws
+
+    def __iter__(self) -> Iterator[Draw]:
+        random = torch.Generator().manual_seed(self.seed)
+        scenes = torch.multinomial(self.weights, self.draws, replacement=True, generator=random)
+        seeds = torch.randint(LARGEST_SEED, (self.draws,), generator=random)
+        yield from zip(scenes.tolist(), seeds.tolist())
+
+
+class EpochDraws(Sampler[Draw]):
+    """Every scene once an epoch, in another order each time, each with a seed of its own; like `WeightedDraws`, they
+    depend on the seed alone."""
+
+    def __init__(self, scenes: int, draws: int, seed: int) -> None:
+        self.scenes = scenes
+        self.draws = draws
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return self.draws
+
+    def __iter__(self) -> Iterator[Draw]:
+        random = torch.Generator().manual_seed(self.seed)
+        for first in range(0, self.draws, self.scenes):
+            order = torch.randperm(self.scenes, generator=random)[: self.draws - first]
+            seeds = torch.randint(LARGEST_SEED, (len(order),), generator=random)
+            yield from zip(order.tolist(), seeds.tolist())

@@ -1,0 +1,89 @@
+"""What a stage does to pairs that it is not trained on: loss terms as numbers, and pictures to look at."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from PIL import Image
+from torch import Tensor, nn
+
+from training.crops import centre_crop
+from training.data import Pairs
+from training.stages import GuidedStep
+
+SAMPLES = 4
+"""How many validation pairs are shown, spread evenly over all of them."""
+
+
+class Validation:
+    """Validation pairs: the middle crop of each for the loss, a few of them nearly whole to be shown."""
+
+    def __init__(self, pairs: Pairs, crop_size: int, batch_size: int) -> None:
+        self.crops = [centre_crop(pairs[index], crop_size) for index in range(len(pairs))]
+        self.batch_size = batch_size
+        shown = range(0, len(pairs), max(1, len(pairs) // SAMPLES))
+        self.shown = [whole_crops(pairs[index], crop_size) for index in list(shown)[:SAMPLES]]
+
+    def look(self, run: nn.Module, step: GuidedStep, accelerator: Accelerator, steps_of_the_run: int) -> str:
+        """Log and show what a stage does now; every process calls it.
+
+        Args:
+            run: the step as accelerate prepared it.
+            step: the same, as it was before.
+            accelerator: its trackers and its project folder, `samples/` in it, get numbers and pictures.
+            steps_of_the_run: where they stand there.
+
+        Returns:
+            the loss terms in words.
+        """
+        name = step.stage.name
+        run.eval()
+        terms = self.loss_terms(run, accelerator.device)
+        accelerator.log({f"{name}/validation_{term}": value for term, value in terms.items()}, step=steps_of_the_run)
+        show(accelerator, self.pictures(step), Path(accelerator.project_dir) / "samples", name, steps_of_the_run)
+        run.train()
+        listed = ", ".join(f"{term} {value:.3g}" for term, value in terms.items())
+        return f"validation {listed}" if terms else "no validation pairs"
+
+    @torch.no_grad()
+    def loss_terms(self, run: nn.Module, device: torch.device) -> dict[str, float]:
+        """Mean of each loss term over all crops, by every process alike; empty without pairs."""
+        sums: dict[str, float] = {}
+        for first in range(0, len(self.crops), self.batch_size):
+            crops = torch.stack(self.crops[first : first + self.batch_size]).to(device)
+            _, terms = run(crops[:, :1], crops[:, 1:])
+            for name, term in terms.items():
+                sums[name] = sums.get(name, 0.0) + term.item() * len(crops)
+        return {name: total / len(self.crops) for name, total in sums.items()}
+
+    def pictures(self, step: GuidedStep) -> list[Image.Image]:
+        """Infrared, visible and what the stage's features decode to, side by side, of each pair that is shown."""
+        return [side_by_side(step, pair.to(step.model.device)) for pair in self.shown]
+
+
+def whole_crops(picture: np.ndarray, crop_size: int) -> Tensor:
+    """The largest middle square of a pair whose side is a multiple of the crop, as `(2, side, side)` in [0, 1]."""
+    return centre_crop(picture, min(picture.shape[1:]) // crop_size * crop_size)
+
+
+def side_by_side(step: GuidedStep, pair: Tensor) -> Image.Image:
+    """One row of grey pictures: infrared, visible, decoded (both pictures decoded where the stage has no fused one)."""
+    infrared, visible = pair[:1, None], pair[1:, None]
+    decoded = step.decode(infrared, visible)
+    row = torch.cat([infrared, visible, *decoded.split(1)], dim=-1)[0, 0].clamp(0, 1)
+    return Image.fromarray((row.cpu().numpy() * 255).round().astype(np.uint8))
+
+
+def show(accelerator: Accelerator, pictures: list[Image.Image], folder: Path, name: str, step: int) -> None:
+    """Save pictures as `folder/STEP_NAME_NUMBER.png`, and log them where the tracker takes pictures."""
+    if not accelerator.is_main_process:
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, picture in enumerate(pictures):
+        picture.save(folder / f"{step:07d}_{name}_{number}.png")
+        for tracker in accelerator.trackers:
+            if tracker.name == "tensorboard":
+                tracker.writer.add_image(f"{name}/{number}", np.asarray(picture), step, dataformats="HW")
+            elif hasattr(tracker, "log_images"):
+                tracker.log_images({f"{name}/{number}": [picture]}, step=step)
