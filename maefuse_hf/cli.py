@@ -2,30 +2,33 @@
 """The `maefuse` command."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
-from PIL import Image
 from tqdm import tqdm
 from transformers.utils import logging
 
 from .checkpoint import load_checkpoint
+from .cli_evaluate import add_compare, add_evaluate
+from .cli_options import (
+    DTYPES,
+    make_folder,
+    model_options,
+    refuse_overwriting,
+    require_picture_suffix,
+    strategy_options,
+)
 from .example_scene import render_example_pair
-from .image_processing_maefuse import MaeFuseImageProcessor
-from .modeling_maefuse import MaeFuseModel
+from .pair_fusion import fuse_pair
 from .pairs import PairPaths, match_pairs
 from .side_by_side import side_by_side
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 FOLDER_SUFFIX = ".png"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0, 1 if a picture could not be fused."""
+    """Run the command line; returns the exit status: 0, 1 if something could not be fused or measured."""
     options = build_parser().parse_args(arguments)
     logging.disable_progress_bar()
     try:
@@ -40,14 +43,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="maefuse", description="Fuse infrared and visible pictures of a scene.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    model = argparse.ArgumentParser(add_help=False)
-    model.add_argument("--model", help="folder or Hub name of a checkpoint; default: the one that ships")
-    model.add_argument("--device", help="such as cpu or cuda:0; default: a CUDA device if there is one")
-    model.add_argument("--dtype", choices=DTYPES, default="float32", help="precision of the weights")
-
+    model = model_options()
     fuse = commands.add_parser(
         "fuse",
-        parents=[model],
+        parents=[model, strategy_options()],
         help="fuse two pictures, or two folders of same-named pictures",
         description="Fuse two registered pictures, or two folders of same-named ones, at the visible picture's size.",
     )
@@ -62,10 +61,6 @@ def build_parser() -> argparse.ArgumentParser:
         metavar=("LOW", "HIGH"),
         help="raw values that become black and white; default: percentiles of each picture deeper than 8 bits",
     )
-    fuse.add_argument("--fusion", choices=("mean", "cfm", "mfm"), default="mfm", help="fusion strategy")
-    fuse.add_argument(
-        "--contour", choices=("cfm", "infrared", "visible"), default="cfm", help="where contours come from"
-    )
     fuse.set_defaults(command=fuse_files)
 
     demo = commands.add_parser(
@@ -76,6 +71,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     demo.add_argument("-o", "--output", type=Path, default=Path("maefuse-demo"), help="folder to write to")
     demo.set_defaults(command=write_demo)
+
+    add_evaluate(commands)
+    add_compare(commands)
     return parser
 
 
@@ -96,7 +94,7 @@ def fuse_files(options: argparse.Namespace) -> int:
             raise ValueError(f"{options.infrared} and {options.visible} hold no pictures.")
         outputs = {pair: options.output / f"{pair.name}{FOLDER_SUFFIX}" for pair in pairs}
         make_folder(options.output)
-    refuse_overwriting(outputs)
+    refuse_overwriting(outputs.values(), (path for pair in outputs for path in (pair.infrared, pair.visible)))
 
     overrides = {"resize_infrared": options.resize_infrared, "infrared_range": options.infrared_range}
     model, processor = load_checkpoint(options.model, options.device, DTYPES[options.dtype])
@@ -105,7 +103,7 @@ def fuse_files(options: argparse.Namespace) -> int:
             fused = fuse_pair(
                 model, processor, pair.infrared, pair.visible, options.fusion, options.contour, **overrides
             )
-            fused.save(output)
+            fused.picture.save(output)
         except (OSError, ValueError) as error:
             failures.append(f"{pair.name}: {error}")
     for failure in failures:
@@ -120,7 +118,7 @@ def write_demo(options: argparse.Namespace) -> int:
     make_folder(options.output)
     model, processor = load_checkpoint(options.model, options.device, DTYPES[options.dtype])
     infrared, visible = render_example_pair()
-    fused = fuse_pair(model, processor, infrared, visible)
+    fused = fuse_pair(model, processor, infrared, visible).picture
     pictures = {"infrared": infrared, "visible": visible, "fused": fused}
     for name, picture in pictures.items():
         picture.save(options.output / f"{name}.png")
@@ -128,49 +126,6 @@ def write_demo(options: argparse.Namespace) -> int:
     side_by_side(pictures).save(together)
     print(f"Look at {together}")
     return 0
-
-
-@torch.inference_mode()
-def fuse_pair(
-    model: MaeFuseModel,
-    processor: MaeFuseImageProcessor,
-    infrared: Path | Image.Image,
-    visible: Path | Image.Image,
-    fusion: str = "mfm",
-    contour: str = "cfm",
-    **overrides: Any,
-) -> Image.Image:
-    """Fuse one pair; `overrides` go to the processor. Returns an RGB picture of the visible picture's size."""
-    inputs = processor(infrared=infrared, visible=visible, return_tensors="pt", **overrides).to(model.device)
-    outputs = model(**inputs, fusion=fusion, contour=contour)
-    return processor.post_process_image_fusion(outputs, inputs)[0]
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder before any work is done; an `OSError` says what to do where it cannot be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OSError(f"Cannot make the folder {folder}: {error.strerror}. Choose another with -o.") from error
-    if not os.access(folder, os.W_OK):
-        raise OSError(f"The folder {folder} cannot be written to. Choose another with -o.")
-
-
-def require_picture_suffix(path: Path) -> None:
-    """Raise a `ValueError` where Pillow would not know what kind of picture to write."""
-    kinds = Image.registered_extensions()
-    if kinds.get(path.suffix.lower()) not in Image.SAVE:
-        raise ValueError(f"{path} has no picture suffix that can be written; name it like fused.png.")
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder; for two pictures, -o names the picture to write.")
-
-
-def refuse_overwriting(outputs: dict[PairPaths, Path]) -> None:
-    """Raise a `ValueError` if a fused picture would replace one of the pictures it is made of."""
-    sources = {path.resolve() for pair in outputs for path in (pair.infrared, pair.visible)}
-    for output in outputs.values():
-        if output.resolve() in sources:
-            raise ValueError(f"{output} is one of the inputs; choose another name with -o.")
 
 
 def entry_point() -> None:

@@ -59,8 +59,9 @@ def listed_pairs(folder: Path) -> tuple[list[PairPaths], list[str]]:
         except json.JSONDecodeError as error:
             problems.append(f"{where} is no JSON ({error})")
             continue
-        names = [row.get(column) for column in METADATA_COLUMNS] if isinstance(row, dict) else []
-        if len(names) < len(METADATA_COLUMNS) or not all(isinstance(name, str) for name in names):
+        columns = row if isinstance(row, dict) else {}
+        names = [columns[column] for column in METADATA_COLUMNS if isinstance(columns.get(column), str)]
+        if len(names) < len(METADATA_COLUMNS):
             problems.append(f"{where} lacks {' or '.join(METADATA_COLUMNS)}")
             continue
         infrared, visible = (folder / name for name in names)

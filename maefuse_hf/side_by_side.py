@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from PIL import Image, ImageDraw, ImageFont
 
 GAP = 8
+SMALLEST_TEXT = 9
 BACKGROUND, TEXT = "white", "black"
 
 
@@ -13,7 +14,8 @@ def side_by_side(pictures: Mapping[str, Image.Image]) -> Image.Image:
     """Put pictures in a row, each under its caption.
 
     Args:
-        pictures: caption to picture, any mode; the row is as high as the highest.
+        pictures: caption to picture, any mode; the row is as high as the highest. Letters are made smaller, down to
+            a legible size, until each caption fits over its picture.
 
     Returns:
         an RGB picture.
@@ -24,7 +26,11 @@ def side_by_side(pictures: Mapping[str, Image.Image]) -> Image.Image:
     if not pictures:
         raise ValueError("side_by_side needs at least one picture.")
     height = max(picture.height for picture in pictures.values())
-    font = ImageFont.load_default(size=max(12, height // 24))
+    size = max(12, height // 24)
+    font = ImageFont.load_default(size=size)
+    room = min(picture.width / max(1, font.getlength(caption)) for caption, picture in pictures.items())
+    if room < 1:
+        font = ImageFont.load_default(size=max(SMALLEST_TEXT, int(size * room)))
     caption_height = round(font.getbbox("".join(pictures))[3]) + GAP
     width = sum(picture.width for picture in pictures.values()) + GAP * (len(pictures) - 1)
     row = Image.new("RGB", (width, caption_height + height), BACKGROUND)

@@ -122,7 +122,7 @@ def test_a_fixed_range_of_deep_pictures(tmp_path, checkpoint):
     [
         ("infrared/0.png", "visible", "out.png", "are a folder and a file"),
         ("infrared/0.png", "visible/0.jpg", "out", "has no picture suffix that can be written"),
-        ("infrared/0.png", "visible/0.jpg", "taken.png", "is a folder; for two pictures, -o names the picture"),
+        ("infrared/0.png", "visible/0.jpg", "taken.png", "is a folder; -o names the picture"),
         ("infrared/0.png", "visible/0.jpg", "infrared/0.png", "is one of the inputs"),
         ("infrared/0.png", "visible/0.jpg", "infrared/1.png/out.png", "Cannot make the folder"),
         ("infrared", "visible", "infrared", "is one of the inputs"),

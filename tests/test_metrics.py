@@ -11,8 +11,11 @@ import pytest
 import torch
 
 from maefuse_hf.metrics import (
+    DEFINITIONS,
+    LOWER_IS_BETTER,
     average_gradient,
     correlation_coefficient,
+    definitions_used,
     edge_preservation,
     entropy,
     fusion_artifacts,
@@ -507,3 +510,25 @@ def test_one_picture_in_0_to_1_is_found_in_a_batch_and_dark_uint8_is_not():
 def test_an_unknown_definition_lists_those_there_are():
     with pytest.raises(ValueError, match="MI has no definition 'bits'; it has 'standard', 'cddfuse', 'vifb'"):
         mutual_information(plain(2), plain(2), plain(2), definition="bits")
+
+
+def test_the_list_of_definitions_is_whole():
+    assert {(metric, name) for name, metrics in DEFINITIONS.items() for metric in metrics} == set(PRESETS)
+    assert DEFINITIONS["standard"] == frozenset() and set(NAMES) > LOWER_IS_BETTER
+    with pytest.raises(ValueError, match="no definition 'vif'; it has 'standard', 'cddfuse', 'vifb', 'peak255'"):
+        definitions_used("vif")
+
+
+@pytest.mark.parametrize("definition", DEFINITIONS)
+def test_all_metrics_by_one_definition(definition):
+    fused, infrared, visible = torch.rand(3, 1, 1, 170, 165, generator=torch.Generator().manual_seed(4)) * 255
+    values = fusion_metrics(fused, infrared, visible, definition=definition)
+    expected = fusion_metrics(fused, infrared, visible)
+    for (metric, name), function in PRESETS.items():
+        if name == definition:
+            pictures = (fused,) if function in ON_ONE_PICTURE else (fused, infrared, visible)
+            expected[metric] = function(*pictures, definition=name)
+            assert values[metric] != fusion_metrics(fused, infrared, visible)[metric]
+            assert definitions_used(name)(metric) == name
+    assert values == expected and list(values) == NAMES
+    assert definitions_used(definition)("EN") == "standard"

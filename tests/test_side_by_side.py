@@ -17,6 +17,17 @@ def test_pictures_stand_in_a_row_under_their_captions():
     assert (pixels[:caption] != white).any(), "no caption was written"
 
 
+def test_a_long_caption_is_written_smaller():
+    def width_of_ink(row, caption_height):
+        ink = np.nonzero((np.asarray(row.convert("L"))[:caption_height] < 128).any(axis=0))[0]
+        return ink.max() - ink.min() + 1
+
+    picture = Image.new("L", (200, 480), 255)
+    short, long = side_by_side({"visible": picture}), side_by_side({"a caption longer than its picture": picture})
+    assert long.height < short.height
+    assert width_of_ink(short, short.height - 480) < width_of_ink(long, long.height - 480) <= 200
+
+
 def test_no_picture():
     with pytest.raises(ValueError, match="at least one"):
         side_by_side({})

@@ -1,0 +1,316 @@
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import small_model
+from PIL import Image
+
+from maefuse_hf import MaeFuseImageProcessor, cli_evaluate, evaluation_plots
+from maefuse_hf.cli import main
+from maefuse_hf.cli_evaluate import short_names
+from maefuse_hf.evaluation import BASELINES
+from maefuse_hf.example_scene import render_example_pair
+from maefuse_hf.side_by_side import GAP
+
+STATISTICS = ["EN", "SD", "SF", "AG", "MI"]
+LIKENESSES = ["CC", "SCD", "VIF", "Qabf", "SSIM", "MS-SSIM"]
+MEASURES = [*STATISTICS, *LIKENESSES, "PSNR", "MSE", "Nabf", "hot_contrast", "visible_gradient"]
+
+
+def save(path, pixels):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(pixels, np.uint8)).save(path)
+
+
+def quarters(folder, name, first, second):
+    """8×8: infrared 0 | first in columns, visible 0 | second in rows."""
+    save(folder / "infrared" / f"{name}.png", np.tile(np.repeat([0, first], 4), (8, 1)))
+    save(folder / "visible" / f"{name}.png", np.tile(np.repeat([0, second], 4)[:, None], (1, 8)))
+
+
+def run(*arguments):
+    return main([str(argument) for argument in arguments])
+
+
+def read(folder):
+    with (folder / "metrics.csv").open(newline="") as file:
+        rows = {(row["dataset"], row["pair"], row["system"]): row for row in csv.DictReader(file)}
+    return rows, json.loads((folder / "metrics.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    """Three rendered pairs of different sizes and a broken one, and a small random model."""
+    folder = tmp_path_factory.mktemp("scenes")
+    for number in range(3):
+        infrared, visible = render_example_pair(64, 75 + number, seed=number)
+        save(folder / "night" / "infrared" / f"{number}.png", infrared)
+        save(folder / "night" / "visible" / f"{number}.png", visible)
+    for half in ("infrared", "visible"):
+        (folder / "night" / half / "3.png").write_bytes(b"no picture")
+    small_model().save_pretrained(folder / "tiny")
+    MaeFuseImageProcessor(size_divisor=8).save_pretrained(folder / "tiny")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def measured(scenes, tmp_path_factory):
+    """What the command writes for them in one process with one thread, as each of several processes has."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    out = tmp_path_factory.mktemp("out")
+    status = run("evaluate", "--dataset", scenes / "night", "--model", scenes / "tiny", "-o", out, "--device", "cpu")
+    torch.set_num_threads(threads)
+    assert status == 1
+    return out
+
+
+@pytest.fixture
+def no_plots(monkeypatch):
+    """Plots have tests of their own and take seconds."""
+    monkeypatch.setattr(evaluation_plots, "plot_metric", lambda rows, metric: b"")
+    monkeypatch.setattr("maefuse_hf.evaluation_report.plot_metric", lambda rows, metric: b"")
+
+
+def test_hand_computed_values_through_the_whole_command(tmp_path, no_plots, capsys):
+    quarters(tmp_path / "set", "a", 200, 100)
+    quarters(tmp_path / "set", "b", 120, 120)
+    for name in "ab":
+        save(tmp_path / "copies" / f"{name}.png", Image.open(tmp_path / "set" / "visible" / f"{name}.png"))
+    half = np.full((8, 8), 50)
+    half[:, 4:] = 250
+    for name in "ab":
+        save(tmp_path / "halves" / f"{name}.png", half)
+    fused = "--fused", f"Copy={tmp_path / 'copies'}", tmp_path / "halves"
+    out = tmp_path / "out"
+    assert run("evaluate", "--dataset", tmp_path / "set", *fused, "-o", out, "--device", "cpu") == 0
+
+    rows, summary = read(out)
+    systems = ["Copy", "halves", *BASELINES]
+    assert list(rows) == [("set", pair, system) for pair in "ab" for system in systems]
+    assert list(rows["set", "a", "Copy"]) == ["dataset", "pair", "system", *MEASURES]
+    values = {key: {name: float(row[name]) for name in ("EN", "SD", "MSE")} for key, row in rows.items()}
+    assert values["set", "a", "average"] == pytest.approx({"EN": 2, "SD": 3125**0.5, "MSE": 3750 / 255**2})
+    assert values["set", "b", "average"] == pytest.approx({"EN": 1.5, "SD": 1800**0.5, "MSE": 1800 / 255**2})
+    assert values["set", "a", "maximum"]["EN"] == values["set", "a", "halves"]["EN"] + 0.5 == 1.5
+    # 50 off the infrared everywhere; off the visible by 50 and 250 in its dark rows, by 50 and 150 in its bright ones
+    assert values["set", "a", "halves"]["MSE"] == pytest.approx((2500 + (2500 + 62500 + 2500 + 22500) / 4) / 2 / 255**2)
+    # known limits: a copy of a source has its row, and no SCD
+    copy, visible = (rows["set", "a", system] for system in ("Copy", "visible alone"))
+    assert [copy[name] for name in MEASURES] == [visible[name] for name in MEASURES]
+    assert copy["SCD"] == copy["VIF"] == copy["MS-SSIM"] == "" and copy["Nabf"] == "0.0"
+
+    average = summary["datasets"]["set"]["systems"]["average"]
+    assert summary["datasets"]["set"]["pairs"] == 2 and summary["problems"] == 0
+    assert average["EN"] == pytest.approx({"mean": 1.75, "low": 1.5, "high": 2.0, "pairs": 2})
+    assert average["VIF"] == {"mean": None, "low": None, "high": None, "pairs": 0}
+
+    printed = capsys.readouterr().out
+    assert "model:" not in printed
+    for fact in ("size: every pair at its own", "colour: luminance, Y of BT.601", "definitions: all standard"):
+        assert printed.index(fact) < printed.index("average ")
+    assert re.search(r"^average +1\.750\*", printed, re.MULTILINE)
+    line = next(line for line in (out / "metrics.md").read_text().splitlines() if line.startswith("| average"))
+    assert line.startswith("| average | **1.750** [1.500, 2.000] |") and "| – |" in line
+    row = Image.open(out / "set" / "a.png")
+    assert row.width == 4 * 8 + 3 * GAP
+
+
+def test_a_model_is_measured_beside_the_baselines(scenes, measured):
+    rows, summary = read(measured)
+    assert list(rows) == [("night", pair, system) for pair in "012" for system in ["tiny", *BASELINES]]
+    assert list(rows["night", "0", "tiny"]) == ["dataset", "pair", "system", *MEASURES, "decoder PSNR"]
+    assert float(rows["night", "0", "tiny"]["decoder PSNR"]) > 0 and rows["night", "0", "average"]["decoder PSNR"] == ""
+    systems = summary["datasets"]["night"]["systems"]
+    own = [float(rows["night", pair, "tiny"]["EN"]) for pair in "012"]
+    assert systems["tiny"]["EN"]["mean"] == pytest.approx(np.mean(own), rel=1e-12)
+    assert sorted(path.name for path in (measured / "night").iterdir()) == ["0.png", "1.png", "2.png"]
+    assert summary["problems"] == 1
+    about = summary["about"]
+    assert about["model"] == "tiny" and about["definitions"]["SSIM"] == "standard"
+    assert str(scenes) not in (measured / "metrics.json").read_text()
+
+
+def test_the_report_shows_the_best_the_median_and_the_worst_pair(measured):
+    page = (measured / "report.html").read_text()
+    titles = re.findall(r"<h3>night, (best|median|worst): ([012])</h3>", page)
+    assert [label for label, _ in titles] == ["best", "median", "worst"]
+    assert sorted(pair for _, pair in titles) == ["0", "1", "2"]
+    assert page.count("data:image/jpeg") == 9 and page.count("data:image/png") == len(MEASURES) + 1
+
+
+def test_two_processes_write_what_one_writes(scenes, measured, tmp_path):
+    processes = ["--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
+    launch = ["accelerate.commands.launch", *processes, "--mixed_precision", "no", "--dynamo_backend", "no"]
+    command = [sys.executable, "-m", *launch, "-m", "maefuse_hf.cli", "evaluate"]
+    arguments = ["--dataset", scenes / "night", "--model", scenes / "tiny", "-o", tmp_path, "--device", "cpu"]
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    finished = subprocess.run(
+        [*command, *map(str, arguments)], env=environment, capture_output=True, text=True, timeout=280
+    )
+    assert finished.returncode == 1 and "night/3: infrared" in finished.stderr, finished.stderr
+    # the main process measured two of the four pairs, and it alone printed: the others were the other process's
+    assert "2/2 [" in finished.stderr and "/4 [" not in finished.stderr
+    assert finished.stdout.count("definitions: all standard") == 1
+    for name in ("metrics.csv", "metrics.md", "metrics.json", "report.html", *(f"night/{pair}.png" for pair in "012")):
+        assert (tmp_path / name).read_bytes() == (measured / name).read_bytes(), name
+
+
+def test_broken_pairs_are_reported_and_the_rest_is_measured(tmp_path, no_plots, capsys):
+    for name in "abcde":
+        quarters(tmp_path / "set", name, 200, 100)
+        save(tmp_path / "other" / f"{name}.png", np.full((8, 8), 7))
+    save(tmp_path / "other" / "a.png", np.full((8, 9), 7))
+    (tmp_path / "other" / "b.png").unlink()
+    (tmp_path / "set" / "infrared" / "c.png").write_bytes(b"no picture")
+    save(tmp_path / "set" / "visible" / "d.png", np.arange(72).reshape(8, 9))
+    (tmp_path / "set" / "visible" / "e.png").rename(tmp_path / "set" / "visible" / "f.png")
+    out = tmp_path / "out"
+    arguments = "--dataset", tmp_path / "set", "--fused", tmp_path / "other", "-o", out, "--no-pictures"
+    assert run("evaluate", *arguments) == 1
+    rows, summary = read(out)
+    assert list(rows) == [("set", pair, system) for pair in "ab" for system in BASELINES]
+    told = capsys.readouterr().err
+    problems = (
+        "set/a, other: the fused picture is 9×8 px, the pair is 8×8 px",
+        "set/b, other: one picture b.* is needed",
+        "set/c: infrared (",
+        "set/d: infrared is 8×8 px, visible is 9×8 px",
+        "e.png has no partner e.*",
+        "f.png has no partner f.*",
+    )
+    assert all(problem in told for problem in problems)
+    assert summary["problems"] == len(problems) == told.count("maefuse: ")
+    for name in ("metrics.md", "report.html"):
+        text = (out / name).read_text()
+        assert all(problem in text for problem in problems)
+    assert [path.name for path in out.iterdir() if path.is_dir()] == []
+
+
+def test_several_data_sets_have_a_folder_each_in_the_fused_folder(tmp_path, no_plots):
+    for dataset, level in (("one", 100), ("two", 120)):
+        quarters(tmp_path / dataset, "a", 200, level)
+        save(tmp_path / "other" / dataset / "a.png", Image.open(tmp_path / dataset / "visible" / "a.png"))
+    datasets = "--dataset", tmp_path / "one", tmp_path / "two"
+    assert run("evaluate", *datasets, "--fused", tmp_path / "other", "-o", tmp_path / "out") == 0
+    rows, _ = read(tmp_path / "out")
+    assert [float(rows[name, "a", "other"]["SD"]) for name in ("one", "two")] == [50, 60]
+    # the same folder serves for one of them alone
+    assert run("evaluate", *datasets[:2], "--fused", tmp_path / "other", "-o", tmp_path / "out1") == 0
+    assert read(tmp_path / "out1")[0]["one", "a", "other"] == rows["one", "a", "other"]
+
+
+def test_strategies_and_definitions_have_names(scenes, tmp_path, no_plots, capsys):
+    arguments = "--dataset", scenes / "night", "--model", scenes / "tiny", "-o", tmp_path, "--no-pictures"
+    assert run("evaluate", *arguments, "--fusion", "mean", "--definition", "vifb") == 1
+    rows, summary = read(tmp_path)
+    assert ("night", "0", "tiny (fusion mean)") in rows
+    assert summary["about"]["definitions"]["MI"] == "vifb"
+    assert (
+        "definitions: AG vifb, MI vifb, PSNR vifb, SF vifb, SSIM vifb, all others standard" in capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset", "set", "--fused", "average=fused"], "Another row or picture is called average"),
+        (["--dataset", "set", "--fused", "x=fused", "x=fused"], "Another row or picture is called x"),
+        (["--dataset", "set", "--fused", "nowhere"], "nowhere is no folder of fused pictures"),
+        (["--dataset", "set", "set"], "Two data sets are called set"),
+        (["--dataset", "fused"], "holds neither"),
+        (["--dataset", "set", "-o", "set/infrared/a.png"], "Cannot make the folder"),
+        (["--dataset", "set", "--fused", "results", "-o", "results"], "is one of the inputs"),
+        (["--dataset", "bad", "--fused", "fused"], "No pair could be measured"),
+    ],
+)
+def test_what_cannot_work_is_said(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    quarters(tmp_path / "set", "a", 200, 100)
+    quarters(tmp_path / "bad", "a", 200, 100)
+    (tmp_path / "bad" / "visible" / "a.png").write_bytes(b"no picture")
+    for folder in ("fused", "results/set"):
+        save(tmp_path / folder / "a.png", np.full((8, 8), 7))
+    assert run("evaluate", "-o", "out", *arguments) == 1
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.rglob("metrics.*"))
+
+
+def test_without_matplotlib_nothing_is_begun(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(evaluation_plots.importlib.util, "find_spec", lambda name: None)
+    assert run("evaluate", "--dataset", tmp_path / "nowhere", "-o", tmp_path / "out") == 1
+    assert 'pip install "maefuse-hf[evaluate]"' in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_shipped_model_is_measured_if_nothing_is_named(monkeypatch, tmp_path):
+    loaded = []
+
+    def load(options, device):
+        loaded.append(options.model)
+        raise ValueError("stop here")
+
+    monkeypatch.setattr(cli_evaluate, "load_model", load)
+    quarters(tmp_path / "set", "a", 200, 100)
+    save(tmp_path / "fused" / "a.png", np.full((8, 8), 7))
+    arguments = "evaluate", "--dataset", tmp_path / "set", "-o", tmp_path / "out"
+    assert run(*arguments) == 1 and loaded == [None]
+    assert run(*arguments, "--fused", tmp_path / "fused", "--model", "m") == 1 and loaded == [None, "m"]
+
+
+def test_compare_puts_pictures_over_their_patches(tmp_path, capsys):
+    pixels = np.random.default_rng(0).integers(0, 256, (20, 40), np.uint8)
+    save(tmp_path / "one.png", pixels)
+    save(tmp_path / "two.png", np.full((20, 40, 3), (10, 20, 30)) + np.eye(20, 40)[..., None])
+    pictures = tmp_path / "one.png", tmp_path / "two.png"
+    assert run("compare", *pictures, "--zoom", "8,4,10", "-o", tmp_path / "new" / "row.png") == 0
+    assert "Patch at 8,4, 10×5 px" in capsys.readouterr().out
+    row = np.asarray(Image.open(tmp_path / "new" / "row.png"))
+    assert row.shape[1] == 2 * 40 + GAP
+    enlarged = pixels[4:9, 8:18].repeat(4, axis=0).repeat(4, axis=1)
+    assert (row[-20:, :40, 0] == enlarged).all()
+    assert run("compare", *pictures, "-o", tmp_path / "row.png") == 0
+    assert re.search(r"Patch at \d+,\d+, 10×5 px", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a.png"], "give at least two"),
+        (["a.png", "a.png"], "stands twice"),
+        (["a.png", "b.png"], "b is 9×8 px, a is 8×8 px"),
+        (["a.png", "none.png"], "there is no such file"),
+        (["a.png", "set/a.png", "--zoom", "5,5,9"], "does not lie within pictures of 8×8 px"),
+        (["a.png", "set/a.png", "-o", "row"], "has no picture suffix"),
+        (["a.png", "set/a.png", "-o", "a.png"], "is one of the inputs"),
+    ],
+)
+def test_what_cannot_be_compared(tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    save(tmp_path / "a.png", np.arange(64).reshape(8, 8))
+    save(tmp_path / "set" / "a.png", np.arange(64).reshape(8, 8).T)
+    save(tmp_path / "b.png", np.arange(72).reshape(8, 9))
+    assert run("compare", "-o", "row.png", *arguments) == 1
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "row.png").exists()
+
+
+def test_captions_have_the_folders_that_tell_them_apart():
+    assert short_names([Path("x/a.png"), Path("b.png")]) == ["a", "b"]
+    assert short_names([Path("/data/infrared/a.png"), Path("visible/a.jpg")]) == ["infrared/a", "visible/a"]
+    with pytest.raises(ValueError, match="stands twice"):
+        short_names([Path("a.png"), Path("a.jpg")])
+
+
+@pytest.mark.parametrize("zoom", ["1,2", "1,2,x", "1,2,3,4"])
+def test_a_zoom_is_three_numbers(zoom, capsys):
+    with pytest.raises(SystemExit) as stop:
+        run("compare", "a.png", "b.png", "-o", "row.png", "--zoom", zoom)
+    assert stop.value.code == 2 and "is not X,Y,SIZE" in capsys.readouterr().err
