@@ -1,13 +1,17 @@
+import numpy as np
 import pytest
 import torch
 
 from training.losses import (
     alignment_terms,
+    correlation_loss,
     fusion_terms,
     laplacian_loss,
     laplacian_magnitude,
     reconstruction_terms,
     require_fusion_terms,
+    structural_similarity,
+    structure_loss,
     weighted_sum,
 )
 
@@ -27,7 +31,9 @@ def test_only_the_weighted_terms_are_made():
 
 
 def test_unknown_terms_are_refused():
-    with pytest.raises(ValueError, match="loss_weights names colour; the terms are intensity, gradient, laplacian"):
+    with pytest.raises(
+        ValueError, match="loss_weights names colour; the terms are intensity, gradient, laplacian, correlation"
+    ):
         require_fusion_terms({"colour": 1.0})
     with pytest.raises(ValueError, match="loss_weights gives no term any weight"):
         require_fusion_terms({"intensity": 0.0})
@@ -53,6 +59,38 @@ def test_the_laplacian_loss_wants_the_stronger_of_both():
     assert laplacian_loss(nothing, dot, nothing) == pytest.approx(4 / 25)
     assert laplacian_loss(nothing, dot / 2, dot) == pytest.approx(4 / 25)
     assert laplacian_loss(-dot, nothing, dot) == 0
+
+
+def test_correlation_knows_neither_scale_nor_offset():
+    generator = torch.Generator().manual_seed(0)
+    infrared, visible = torch.rand(2, 3, 1, 8, 8, generator=generator)
+    assert correlation_loss(0.3 * infrared + 0.2, infrared, infrared) == pytest.approx(0, abs=1e-6)
+    assert correlation_loss(-infrared, infrared, infrared) == pytest.approx(2)
+    expected = [1 - (np.corrcoef(i.ravel(), v.ravel())[0, 1] + 1) / 2 for i, v in zip(infrared, visible)]
+    assert correlation_loss(visible, infrared, visible) == pytest.approx(np.mean(expected), abs=1e-6)
+    flat = torch.full_like(infrared, 0.5)
+    assert correlation_loss(flat, infrared, visible) == 1
+
+
+def test_structural_similarity_by_hand():
+    picture = torch.rand(2, 1, 12, 12)
+    assert structural_similarity(picture, picture) == pytest.approx(1, abs=1e-5)
+    dark, bright = torch.full((1, 1, 7, 7), 0.2), torch.full((1, 1, 7, 7), 0.6)
+    # without contrast only the luminance part is left
+    assert structural_similarity(dark, bright) == pytest.approx((2 * 0.12 + 1e-4) / (0.04 + 0.36 + 1e-4), abs=1e-3)
+    # one window of 49 pixels, one of them 1: variance 48 / 49 ** 2, against itself turned upside down -1 / 49 ** 2
+    one, other = torch.zeros(2, 1, 1, 7, 7)
+    one[..., 0, 0] = other[..., 6, 6] = 1
+    variance, covariance = 48 / 49**2, -1 / 49**2
+    expected = (2 * covariance + 9e-4) / (2 * variance + 9e-4)
+    assert structural_similarity(one, other) == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_structure_loss_is_the_mean_of_both():
+    one, other, fused = torch.rand(3, 2, 1, 9, 9)
+    both = structural_similarity(fused, one) + structural_similarity(fused, other)
+    assert structure_loss(fused, one, other) == pytest.approx(1 - both.item() / 2, abs=1e-6)
+    assert structure_loss(fused, fused, fused) == pytest.approx(0, abs=1e-5)
 
 
 def test_the_total_is_weighted():

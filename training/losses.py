@@ -25,10 +25,48 @@ def laplacian_loss(fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
     return (laplacian_magnitude(fused) - target).abs().mean()
 
 
+def correlation_loss(fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
+    """`1 - (r(F, I) + r(F, V)) / 2`, Pearson's r over the pixels of each picture, averaged over the batch; a scalar.
+
+    What Eq. 4 leaves out: it follows whichever picture is brighter, this one wants the structure of both, whatever its
+    scale and offset. Flat pictures correlate with nothing.
+    """
+    fused, infrared, visible = (centred(pictures.flatten(1)) for pictures in (fused, infrared, visible))
+    similarity = nn.functional.cosine_similarity
+    return 1 - (similarity(fused, infrared, dim=1) + similarity(fused, visible, dim=1)).mean() / 2
+
+
+def centred(values: Tensor) -> Tensor:
+    """`(B, N)` without each row's mean."""
+    return values - values.mean(dim=1, keepdim=True)
+
+
+def structure_loss(fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
+    """`1 - (SSIM(F, I) + SSIM(F, V)) / 2` averaged over windows and batch; a scalar.
+
+    SSIM as in `maefuse_hf.metrics`, for luminance in [0, 1] and with windows of equal weights, which are faster.
+    """
+    return 1 - (structural_similarity(fused, infrared) + structural_similarity(fused, visible)) / 2
+
+
+def structural_similarity(one: Tensor, other: Tensor, side: int = 7) -> Tensor:
+    """Mean SSIM of two `(B, 1, H, W)` batches in [0, 1] over all windows of `side` by `side` pixels; a scalar."""
+    products = torch.cat([one, other, one * one, other * other, one * other], dim=1)
+    mean_one, mean_other, square_one, square_other, product = nn.functional.avg_pool2d(products, side, 1).unbind(1)
+    variances = square_one - mean_one**2 + square_other - mean_other**2
+    covariance = product - mean_one * mean_other
+    luminance = (2 * mean_one * mean_other + SSIM_C1) / (mean_one**2 + mean_other**2 + SSIM_C1)
+    return (luminance * (2 * covariance + SSIM_C2) / (variances + SSIM_C2)).mean()
+
+
+SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
+
 FUSION_TERMS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "intensity": intensity_loss,
     "gradient": gradient_loss,
     "laplacian": laplacian_loss,
+    "correlation": correlation_loss,
+    "structure": structure_loss,
 }
 """Terms of the fusion loss by the names that `loss_weights` in a YAML uses; Eq. 4 has the first two."""
 
