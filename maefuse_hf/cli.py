@@ -10,6 +10,7 @@ from tqdm import tqdm
 from transformers.utils import logging
 
 from .checkpoint import load_checkpoint
+from .cli_convert import add_convert
 from .cli_evaluate import add_compare, add_evaluate
 from .cli_options import (
     DTYPES,
@@ -74,6 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     add_evaluate(commands)
     add_compare(commands)
+    add_convert(commands)
     return parser
 
 

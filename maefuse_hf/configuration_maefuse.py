@@ -6,6 +6,7 @@ from typing import Any, Literal
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
+from transformers.pipelines import PIPELINE_REGISTRY
 
 # facebook/vit-mae-large, the encoder of the paper (section 3.1)
 VIT_MAE_LARGE = {
@@ -33,6 +34,10 @@ class MaeFuseConfig(PreTrainedConfig):
             encoder: the fusion modules and the decoder see patches only.
         position_embedding (`"interpolate"` or `"native"`, *optional*, defaults to `"interpolate"`):
             Positions of grids other than the pretraining one: interpolated from it, or sin-cos of the actual grid.
+        attention_window (`int`, *optional*):
+            Side, in tokens, of the square windows within which tokens attend to each other in encoder and decoder.
+            Without it all tokens of a picture do (paper), and time grows with the square of its area. The encoder's
+            own pretraining grid is a good choice: windows of that size are what it was pretrained on.
         fusion_attention (`"global"`, `"local"` or `"pointwise"`, *optional*, defaults to `"global"`):
             What a token of the fusion modules attends to: all tokens (paper), a square window around its own
             position with a learned bias for each offset and head, or the token at its own position alone (the
@@ -46,6 +51,9 @@ class MaeFuseConfig(PreTrainedConfig):
         merging_competition (`bool`, *optional*, defaults to `False`):
             Let infrared and visible tokens compete for the contour's attention in one softmax of the merging module,
             instead of two softmaxes whose results are summed (paper).
+        fusion_position_embedding (`bool`, *optional*, defaults to `False`):
+            Add sin-cos positions of the actual grid to both pictures' features at the entrance of both fusion
+            modules, as the authors' published checkpoint needs.
         fusion_layer_norm_eps (`float`, *optional*, defaults to 1e-5):
             Epsilon of the merging module's layer norm.
         decoder_hidden_size (`int`, *optional*, defaults to 512):
@@ -59,6 +67,9 @@ class MaeFuseConfig(PreTrainedConfig):
         decoder_position_embedding (`bool`, *optional*, defaults to `True`):
             Add sin-cos positions of the actual grid at the decoder's entrance. Tokens carry the encoder's positions
             already; a decoder that starts as a linear read-out of them goes without.
+        truncate_to_8_bit (`bool`, *optional*, defaults to `False`):
+            Clip every predicted channel to [0, 1] and cut it down to whole 255ths before luminance is taken of the
+            channels, as the authors' published pictures were made.
         image_mean, image_std (`list[float]`, *optional*, defaults to ImageNet's):
             What the encoder's pretraining centred its channels on and divided them by, for values in [0, 1]; one
             number for each input channel of the encoder. The model normalises by itself.
@@ -89,23 +100,31 @@ class MaeFuseConfig(PreTrainedConfig):
     freeze_encoder: bool = True
     use_cls_token: bool = True
     position_embedding: Literal["interpolate", "native"] = "interpolate"
+    attention_window: int | None = None
     fusion_attention: Literal["global", "local", "pointwise"] = "global"
     fusion_window: int = 3
     fusion_num_attention_heads: int | None = None
     fusion_intermediate_size: int | None = None
     merging_competition: bool = False
+    fusion_position_embedding: bool = False
     fusion_layer_norm_eps: float = 1e-5
     decoder_hidden_size: int = 512
     decoder_num_hidden_layers: int = 4
     decoder_num_attention_heads: int = 16
     decoder_intermediate_size: int = 2048
     decoder_position_embedding: bool = True
+    truncate_to_8_bit: bool = False
     image_mean: list[float] | tuple[float, ...] = (0.485, 0.456, 0.406)
     image_std: list[float] | tuple[float, ...] = (0.229, 0.224, 0.225)
     gradient_loss_weight: float = 2.0
     initializer_range: float = 0.02
 
     def __post_init__(self, **kwargs) -> None:
+        if "custom_pipelines" in kwargs:
+            # of a task that is registered here the installed code is used, and transformers need not ask for trust
+            tasks = kwargs.pop("custom_pipelines").items()
+            others = {task: info for task, info in tasks if task not in PIPELINE_REGISTRY.supported_tasks}
+            kwargs |= {"custom_pipelines": others} if others else {}
         super().__post_init__(**kwargs)
         if self.fusion_num_attention_heads is None:
             self.fusion_num_attention_heads = self.encoder_config.num_attention_heads
@@ -139,6 +158,8 @@ class MaeFuseConfig(PreTrainedConfig):
         ):
             if heads is None or width % heads:
                 raise ValueError(f"{name}={width} cannot be split into {heads} attention heads; choose a divisor.")
+        if self.attention_window is not None and self.attention_window < 1:
+            raise ValueError(f"attention_window={self.attention_window}; it must be a positive number of tokens.")
         if self.fusion_window < 1 or self.fusion_window % 2 == 0:
             raise ValueError(f"fusion_window={self.fusion_window}; it must be odd, so that it has a centre.")
         if not len(self.image_mean) == len(self.image_std) == encoder.num_channels:

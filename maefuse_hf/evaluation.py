@@ -12,7 +12,8 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from .image_processing_maefuse import BT601_LUMINANCE, MaeFuseImageProcessor, decode, load_rgb, to_uint8
+from .colour import BT601_LUMINANCE, to_uint8
+from .image_processing_maefuse import MaeFuseImageProcessor, decode, load_rgb
 from .metrics import fusion_metrics, hot_target_survival
 from .modeling_maefuse import MaeFuseModel
 from .pair_fusion import FusedPair, fuse_pair

@@ -18,58 +18,22 @@ from transformers.image_transforms import get_size_with_aspect_ratio
 from transformers.image_utils import PILImageResampling, SizeDict
 from transformers.processing_utils import Unpack
 
+from .colour import WHITE, recoloured, resized_luminance, to_uint8
+from .eight_bit import recoloured_8_bit, resized_luminance_8_bit
+
 Picture: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray | torch.Tensor
 Pictures: TypeAlias = Picture | Sequence[Picture]
 Size: TypeAlias = tuple[int, int]
 Limits: TypeAlias = tuple[float, float]
 
-# Weights of red, green and blue in luminance; they add up to one.
-BT601_LUMINANCE = (0.299, 0.587, 0.114)
-RED_WEIGHT, _, BLUE_WEIGHT = BT601_LUMINANCE
-WHITE = 255
+# Settings that the way in and the way back need alike, and the filters that one of them allows.
+BOTH_WAYS = {"eight_bit", "resize_colour"}
+EIGHT_BIT_FILTERS = (PILImageResampling.BILINEAR, PILImageResampling.BICUBIC)
 CHANNEL_COUNTS = (1, 3, 4)
 # What Pillow's decoders raise on damaged files.
 DAMAGED = (OSError, EOFError, RuntimeError, SyntaxError, TypeError, ValueError, struct.error)
 # Keys that transformers itself writes into preprocessor_config.json.
 SERVICE_KEYS = {"auto_map", "feature_extractor_type", "image_processor_type", "processor_class"}
-
-
-def rgb_to_luminance(rgb: np.ndarray) -> np.ndarray:
-    """Luminance Y of BT.601, full range: Y = 0.299 R + 0.587 G + 0.114 B.
-
-    Takes (..., 3, H, W), floating point, usually in [0, 1]; returns (..., 1, H, W), same dtype and range, not
-    rounded.
-    """
-    red, green, blue = rgb[..., 0:1, :, :], rgb[..., 1:2, :, :], rgb[..., 2:3, :, :]
-    # The same sum in this form gives a grey pixel exactly its own value.
-    return green + RED_WEIGHT * (red - green) + BLUE_WEIGHT * (blue - green)
-
-
-def replace_luminance(rgb: np.ndarray, luminance: np.ndarray) -> np.ndarray:
-    """Give a colour picture another luminance Y' and keep its Cb and Cr.
-
-    In full-range YCbCr, Cb = (B - Y) / 1.772 and Cr = (R - Y) / 1.402. Keeping both keeps B - Y and R - Y,
-    and with them G - Y, because 0.299 (R - Y) + 0.587 (G - Y) + 0.114 (B - Y) = 0. So each channel moves by
-    the same step: R' = R + (Y' - Y), G' = G + (Y' - Y), B' = B + (Y' - Y).
-
-    Takes `rgb` (..., 3, H, W) uint8 and Y' (..., 1, H, W), floating point in [0, 1]. Returns (..., 3, H, W)
-    uint8, rounded, clipped where the colour leaves the RGB cube, and equal to `rgb` where Y' = Y.
-    """
-    unit_rgb = rgb.astype(np.float32) / WHITE
-    return to_uint8(unit_rgb + (luminance - rgb_to_luminance(unit_rgb)))
-
-
-def to_uint8(values: np.ndarray) -> np.ndarray:
-    """[0, 1] to 0...255, same shape: rounded to the nearest, clipped."""
-    return np.rint(values * WHITE).clip(0, WHITE).astype(np.uint8)
-
-
-def resize_planes(planes: np.ndarray, size: Size, resample: int) -> np.ndarray:
-    """(C, H, W) float32 in [0, 1] to (C, *size), antialiased, clipped to [0, 1], not rounded."""
-    if planes.shape[1:] == size:
-        return planes
-    images = [Image.fromarray(np.ascontiguousarray(plane)) for plane in planes]
-    return np.stack([np.asarray(image.resize(size[::-1], resample)) for image in images]).clip(0, 1)
 
 
 def pad_to_multiple(planes: np.ndarray, divisor: int) -> np.ndarray:
@@ -235,11 +199,17 @@ def as_array(values: Any) -> np.ndarray:
 class MaeFuseImageProcessorKwargs(TypedDict, total=False):
     """Settings, each valid in the constructor, in preprocessor_config.json and as an override in a call.
 
+    `eight_bit` and `resize_colour` concern the way back too, so that a call cannot override them.
+
     do_resize: resize both pictures to `size` before padding. If unset, they are resized when `size` is set.
     size: `height` and `width`, or `shortest_edge`, alone or bounded by `longest_edge`; an integer is the
         shortest edge, or with `default_to_square` a square.
     resample: filter of every resize on the way in, as `PIL.Image.Resampling`.
     size_divisor: height and width are padded to a multiple of this, the model's patch size.
+    eight_bit: hold pictures in whole grey values between all steps, there and back, and convert and resize them
+        in the arithmetic of OpenCV, without antialiasing (`eight_bit.py`); `resample` is then bilinear or bicubic.
+    resize_colour: under `size`, resize the colours there and back too, as models do that were published with
+        pictures of one fixed size. Without it they keep the visible picture's own sharpness.
     resize_infrared: where sizes differ, stretch infrared to the visible picture's size. Nothing is aligned.
     percentiles: the two percentiles of a picture deeper than 8 bits that become 0 and 1.
     infrared_range, visible_range: the raw pixel values that become 0 and 1, at any depth, instead of each
@@ -251,6 +221,8 @@ class MaeFuseImageProcessorKwargs(TypedDict, total=False):
     default_to_square: bool
     resample: int
     size_divisor: int
+    eight_bit: bool
+    resize_colour: bool
     resize_infrared: bool
     percentiles: Sequence[int | float]
     infrared_range: Sequence[int | float] | None
@@ -268,6 +240,8 @@ class MaeFuseImageProcessor(PilBackend):
     default_to_square = False
     resample = PILImageResampling.BILINEAR
     size_divisor = 16
+    eight_bit = False
+    resize_colour = False
     resize_infrared = False
     percentiles = (0.1, 99.9)
 
@@ -313,10 +287,12 @@ class MaeFuseImageProcessor(PilBackend):
 
         Raises:
             OSError: a file is missing, unreadable or truncated.
-            TypeError: an unknown setting.
+            TypeError: an unknown setting, or one that a call cannot override.
             ValueError: a picture that cannot be used, two that do not fit together, pairs that cannot share a
                 batch, a setting out of range. The message names the picture.
         """
+        if fixed := sorted(BOTH_WAYS & set(kwargs)):
+            raise TypeError(f"{', '.join(fixed)}: the way back needs the same setting; give it to the constructor.")
         features = super().preprocess(infrared, visible, **kwargs)
         return features.convert_to_tensors(return_tensors)
 
@@ -331,6 +307,11 @@ class MaeFuseImageProcessor(PilBackend):
                     raise ValueError(f"`{name}` is {limits}. Give two finite numbers, the lower one first.")
         if not 0 <= kwargs["percentiles"][0] < kwargs["percentiles"][1] <= 100:
             raise ValueError(f"`percentiles` is {kwargs['percentiles']}. Give percentages from 0 to 100.")
+        if kwargs["eight_bit"] and kwargs["resample"] not in EIGHT_BIT_FILTERS:
+            raise ValueError(
+                f"`resample` is {kwargs['resample']}; with `eight_bit` it must be one of "
+                f"{', '.join(f'{filter.value} ({filter.name.lower()})' for filter in EIGHT_BIT_FILTERS)}."
+            )
         if kwargs["size_divisor"] < 1:
             raise ValueError(f"`size_divisor` is {kwargs['size_divisor']}. Give at least 1.")
         return kwargs
@@ -357,7 +338,8 @@ class MaeFuseImageProcessor(PilBackend):
                     "--resize-infrared) brings the infrared picture to the visible one's size."
                 )
             new_size = target_size(colour.shape[1:], size) if resizes else colour.shape[1:]
-            pair = [resize_planes(rgb_to_luminance(picture), new_size, resample) for picture in (heat, colour)]
+            take_luminance = resized_luminance_8_bit if settings["eight_bit"] else resized_luminance
+            pair = [take_luminance(picture, new_size, resample) for picture in (heat, colour)]
             luminances.append([pad_to_multiple(planes, divisor) for planes in pair])
             colours.append(to_uint8(colour))
             resized_sizes.append(new_size)
@@ -386,7 +368,8 @@ class MaeFuseImageProcessor(PilBackend):
             inputs: what the processor returned for the same pairs.
 
         Returns:
-            B pictures, mode RGB. Padding is cropped; under `size`, the luminance is resized back (bicubic).
+            B pictures, mode RGB. Padding is cropped; under `size`, the luminance, or with `resize_colour` the
+            whole picture, is resized back (bicubic).
 
         Raises:
             ValueError: outputs and inputs do not belong together, or the luminance is not finite.
@@ -408,7 +391,8 @@ class MaeFuseImageProcessor(PilBackend):
             luminances, colours, original_sizes.tolist(), resized_sizes.tolist(), strict=True
         ):
             content = luminance[:, : inner[0], : inner[1]]
-            restored = resize_planes(content, (height, width), PILImageResampling.BICUBIC)
-            recoloured = replace_luminance(colour[:, :height, :width], restored)
-            pictures.append(Image.fromarray(np.ascontiguousarray(recoloured.transpose(1, 2, 0))))
+            own_colour = colour[:, :height, :width]
+            recolour = recoloured_8_bit if self.eight_bit else recoloured
+            picture = recolour(own_colour, content, self.resample if self.resize_colour else None)
+            pictures.append(Image.fromarray(np.ascontiguousarray(picture.transpose(1, 2, 0))))
         return pictures

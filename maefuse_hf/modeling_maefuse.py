@@ -2,6 +2,7 @@
 """MaeFuse: encode both pictures (Eq. 1), compare (CFM) and merge (MFM) their features (Eq. 2), decode (Eq. 3)."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +18,21 @@ from transformers.models.vit_mae.modeling_vit_mae import ViTMAELayer, eager_atte
 from transformers.utils import ModelOutput, cached_file
 from transformers.utils.generic import can_return_tuple
 
+from .colour import BT601_LUMINANCE, WHITE
 from .configuration_maefuse import MaeFuseConfig
 from .fusion_attention import GlobalAttention, LocalAttention, PointwiseAttention
-from .image_processing_maefuse import BT601_LUMINANCE
 from .losses_maefuse import gradient_loss, intensity_loss
+from .mae_checkpoint import read_mae_encoder
 from .position_embedding import interpolate_position_embedding, sincos_position_embedding
+from .windows import covering_windows
+
+WINDOWS_AT_ONCE = 16
+"""How many windows of `attention_window` go through encoder or decoder together; bounds memory, not the result."""
+
+WINDOW_OVERLAP = 2
+"""How many tokens neighbouring windows share at least, over which they are blended: without, even skies show seams."""
+
+CHECKPOINT_SUFFIXES = {".pth", ".pt"}
 
 FusionAttention: TypeAlias = GlobalAttention | LocalAttention | PointwiseAttention
 
@@ -128,6 +139,11 @@ class MergingFusionModule(GradientCheckpointingLayer):
         """Start at the alignment stage's target (Eq. 5), up to the norm: the mean of both modalities' own tokens."""
         start_as_identity(self.merging_attention, 1.0 if self.competition else 0.5, own_place_logit)
         zero_linear(self.mlp[-1])
+
+
+def truncated_to_8_bit(values: Tensor) -> Tensor:
+    """Values clipped to [0, 1] and cut down to whole 255ths."""
+    return (values * WHITE).clamp(0, WHITE).floor() / WHITE
 
 
 def zero_linear(linear: nn.Module) -> None:
@@ -358,6 +374,16 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         Returns:
             `(B, tokens, hidden)` features of the patches, after the encoder's last norm.
         """
+        if self.config.attention_window is None:
+            return self.encode_whole(pictures)
+        windows = covering_windows(self.patch_grid(pictures), self.config.attention_window, WINDOW_OVERLAP)
+        parts = windows.cut(pictures, self.patch_size).split(WINDOWS_AT_ONCE)
+        tokens = torch.cat([self.encode_whole(part) for part in parts])
+        maps = tokens.transpose(1, 2).unflatten(2, (windows.height, windows.width))
+        return windows.join(maps).flatten(2).transpose(1, 2)
+
+    def encode_whole(self, pictures: Tensor) -> Tensor:
+        """As `encode`, all tokens of a picture attending to each other."""
         embeddings = self.encoder.embeddings
         cls_position, patch_positions = embeddings.position_embeddings.split(
             [1, embeddings.position_embeddings.shape[1] - 1], dim=1
@@ -381,6 +407,7 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         self, infrared_features: Tensor, visible_features: Tensor, grid: tuple[int, int]
     ) -> tuple[Tensor, dict[str, Tensor | None]]:
         """`Phi_D = C(Phi_I, Phi_V)` (Eq. 2): two `(B, tokens, hidden)` to one, and the attention weights by name."""
+        infrared_features, visible_features = self.placed(infrared_features, visible_features, grid)
         return self.comparative_fusion(infrared_features, visible_features, grid=grid, attend=self.attention_kernel())
 
     def merge(
@@ -391,9 +418,19 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         grid: tuple[int, int],
     ) -> tuple[Tensor, dict[str, Tensor | None]]:
         """`Phi_F = M(Phi_I, Phi_V, Phi_D)` (Eq. 2): three `(B, tokens, hidden)` to one, and the weights by name."""
+        infrared_features, visible_features = self.placed(infrared_features, visible_features, grid)
         return self.merging_fusion(
             infrared_features, visible_features, contour_features, grid=grid, attend=self.attention_kernel()
         )
+
+    def placed(
+        self, infrared_features: Tensor, visible_features: Tensor, grid: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """Both `(B, tokens, hidden)` as fusion takes them: positions added under `fusion_position_embedding`."""
+        if not self.config.fusion_position_embedding:
+            return infrared_features, visible_features
+        positions = sincos_position_embedding(*grid, infrared_features.shape[-1]).to(infrared_features)
+        return infrared_features + positions, visible_features + positions
 
     def attention_kernel(self) -> Callable:
         """The attention function that `attn_implementation` names."""
@@ -410,11 +447,24 @@ class MaeFuseModel(MaeFusePreTrainedModel):
             `(B, 1, rows * patch, columns * patch)` float32 luminance, nominally in [0, 1] but not clipped, so that a
             loss has a gradient everywhere.
         """
+        if self.config.attention_window is None:
+            return self.decode_whole(features, grid)
+        windows = covering_windows(grid, self.config.attention_window, WINDOW_OVERLAP)
+        maps = windows.cut(features.transpose(1, 2).unflatten(2, grid))
+        parts = maps.flatten(2).transpose(1, 2).split(WINDOWS_AT_ONCE)
+        decoded = torch.cat([self.decode_whole(part, (windows.height, windows.width)) for part in parts])
+        return windows.join(decoded, self.patch_size)
+
+    def decode_whole(self, features: Tensor, grid: tuple[int, int]) -> Tensor:
+        """As `decode`, all tokens of a picture attending to each other."""
         patches = self.decoder(features, grid).float().unflatten(1, grid)
         patches = patches.unflatten(-1, (self.patch_size, self.patch_size, -1))
         channels = patches.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
         channels = channels * self.channel_statistic(self.config.image_std, channels)
         channels = channels + self.channel_statistic(self.config.image_mean, channels)
+        if self.config.truncate_to_8_bit:
+            # the gradient passes as if nothing had been cut
+            channels = channels + (truncated_to_8_bit(channels) - channels).detach()
         if channels.shape[1] == 1:
             return channels
         return (channels * self.channel_statistic(BT601_LUMINANCE, channels)).sum(dim=1, keepdim=True)
@@ -524,19 +574,29 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         return (model, info) if return_info else model
 
     @classmethod
-    def from_encoder_pretrained(cls, pretrained_encoder: str, **config_fields: Any) -> "MaeFuseModel":
+    def from_encoder_pretrained(
+        cls, pretrained_encoder: str | os.PathLike[str], encoder_heads: int | None = None, **config_fields: Any
+    ) -> "MaeFuseModel":
         """A MaeFuse around a pretrained masked autoencoder, with fresh fusion modules and decoder to be trained.
 
         Args:
             pretrained_encoder: folder or Hub name of a `ViTMAEModel` or `ViTMAEForPreTraining`, such as
                 `"facebook/vit-mae-large"`. The mean and standard deviation of its `preprocessor_config.json` become
-                the model's; without that file, ImageNet's.
+                the model's; without that file, ImageNet's. Or a `.pth` file of a masked autoencoder in its original
+                layout, such as `mae_pretrain_vit_large.pth`.
+            encoder_heads: the encoder's attention heads, for a `.pth` file that is as wide as no published one.
             config_fields: fields of [`MaeFuseConfig`].
 
         Raises:
-            ValueError: if the checkpoint lacks encoder weights or a config field does not fit.
+            ValueError: if the checkpoint lacks encoder weights, is another model, or a config field does not fit.
             OSError: if there is no such checkpoint.
         """
+        if Path(pretrained_encoder).suffix in CHECKPOINT_SUFFIXES:
+            return cls.from_encoder(read_mae_encoder(Path(pretrained_encoder), encoder_heads), **config_fields)
+        if encoder_heads is not None:
+            raise ValueError(
+                f"encoder_heads={encoder_heads} is for .pth files; {pretrained_encoder} has a config.json that says it."
+            )
         loaded = ViTMAEModel.from_pretrained(
             pretrained_encoder, mask_ratio=0.0, output_loading_info=True, ignore_mismatched_sizes=True
         )
@@ -552,7 +612,12 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         if Path(pretrained_encoder).exists():
             # a folder on this machine means nothing to whoever loads the model elsewhere
             encoder.config.name_or_path = ""
-        config = cls.config_class(encoder_config=encoder.config, **{**statistics, **config_fields})
+        return cls.from_encoder(encoder, **{**statistics, **config_fields})
+
+    @classmethod
+    def from_encoder(cls, encoder: ViTMAEModel, **config_fields: Any) -> "MaeFuseModel":
+        """A MaeFuse with the weights of this encoder; `config_fields` as in `from_encoder_pretrained`."""
+        config = cls.config_class(encoder_config=encoder.config, **config_fields)
         model = cls(config)
         model.encoder.load_state_dict(encoder.state_dict())
         return model

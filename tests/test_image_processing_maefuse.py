@@ -14,13 +14,9 @@ from PIL import Image
 from transformers import AutoImageProcessor, PreTrainedConfig
 from transformers.dynamic_module_utils import get_class_from_dynamic_module
 
-from maefuse_hf.image_processing_maefuse import (
-    MaeFuseImageProcessor,
-    pad_to_multiple,
-    replace_luminance,
-    resize_planes,
-    rgb_to_luminance,
-)
+from maefuse_hf.colour import recoloured, replace_luminance
+from maefuse_hf.eight_bit import recoloured_8_bit, resize_8_bit, rgb_to_ycrcb
+from maefuse_hf.image_processing_maefuse import MaeFuseImageProcessor, pad_to_multiple
 
 SIDEWAYS = 6  # EXIF orientation: the stored picture must be turned clockwise by a quarter.
 ORIENTATION = 0x0112
@@ -35,50 +31,7 @@ def noise(*shape: int, dtype=np.uint8, high: int = 256, seed: int = 0) -> np.nda
     return np.random.default_rng(seed).integers(0, high, shape).astype(dtype)
 
 
-def column(*pixel: float) -> np.ndarray:
-    """One RGB pixel as (3, 1, 1)."""
-    return np.array(pixel).reshape(3, 1, 1)
-
-
-# The pure functions
-
-
-@pytest.mark.parametrize(
-    ("pixel", "expected"),
-    [((1, 0, 0), 0.299), ((0, 1, 0), 0.587), ((0, 0, 1), 0.114), ((1, 1, 1), 1.0), ((0.2, 0.4, 0.6), 0.363)],
-)
-def test_luminance_is_bt601(pixel, expected):
-    luminance = rgb_to_luminance(column(*pixel).astype(np.float64))
-    assert luminance.shape == (1, 1, 1)
-    assert luminance.item() == pytest.approx(expected, abs=1e-15)
-
-
-def test_luminance_of_grey_is_exact():
-    grey = (np.arange(256, dtype=np.float32) / 255).reshape(1, 1, 256)
-    assert np.array_equal(rgb_to_luminance(np.repeat(grey, 3, axis=0)), grey)
-
-
-def test_replace_luminance_moves_each_channel_by_the_same_step():
-    rgb = column(100, 150, 200).astype(np.uint8)
-    # Y = 0.299 * 100 + 0.587 * 150 + 0.114 * 200 = 140.75; Y' = 160.75 is a step of 20.
-    recoloured = replace_luminance(rgb, np.full((1, 1, 1), 160.75 / 255))
-    assert recoloured.dtype == np.uint8
-    assert recoloured.ravel().tolist() == [120, 170, 220]
-
-
-def test_replace_luminance_clips():
-    rgb = column(100, 150, 200).astype(np.uint8)
-    assert replace_luminance(rgb, np.full((1, 1, 1), 1.0)).ravel().tolist() == [214, 255, 255]
-    assert replace_luminance(rgb, np.full((1, 1, 1), 0.0)).ravel().tolist() == [0, 9, 59]
-
-
-def test_replace_luminance_keeps_cb_and_cr():
-    rgb = noise(3, 8, 8, high=100) + np.uint8(80)
-    before = rgb / 255
-    after = replace_luminance(rgb, rgb_to_luminance(before) + 30 / 255) / 255
-    for channel, divisor in ((2, 1.772), (0, 1.402)):
-        kept, given = ((rgb[channel] - rgb_to_luminance(rgb)[0]) / divisor for rgb in (after, before))
-        np.testing.assert_allclose(kept, given, atol=1e-6)
+# The pure function
 
 
 @pytest.mark.parametrize(
@@ -96,12 +49,6 @@ def test_padding_reflects(row, expected):
     assert (padded == expected).all()
     padded = pad_to_multiple(np.array(row)[None, :, None], 4)
     assert (padded[0] == np.array(expected)[:, None]).all()
-
-
-def test_resize_keeps_float_precision():
-    planes = np.linspace(0.5, 0.501, 16, dtype=np.float32).reshape(1, 1, 16)
-    resized = resize_planes(planes, (1, 8), Image.Resampling.BOX)
-    np.testing.assert_allclose(resized[0, 0], planes.reshape(8, 2).mean(axis=1), atol=1e-7)
 
 
 # What comes out
@@ -521,6 +468,50 @@ def test_outputs_that_do_not_fit_the_inputs(processor, fused, message):
         processor.post_process_image_fusion(fused, inputs)
 
 
+# Whole grey values, and colours that are resized too
+
+SQUARE = {"height": 32, "width": 32}
+
+
+def test_eight_bit_inputs_hold_whole_grey_values():
+    infrared, visible = noise(37, 53), noise(37, 53, 3, seed=1)
+    inputs = MaeFuseImageProcessor(size=SQUARE, eight_bit=True)(infrared, visible)
+    luminance = rgb_to_ycrcb(visible.transpose(2, 0, 1))[:1]
+    for key, plane in (("infrared", infrared[None]), ("visible", luminance)):
+        expected = resize_8_bit(plane, (32, 32), Image.Resampling.BILINEAR)
+        assert np.array_equal(np.rint(inputs[key][0] * 255), expected)
+        np.testing.assert_allclose(inputs[key][0] * 255, expected, atol=1e-4)
+
+
+def test_eight_bit_pads_without_a_size():
+    visible = noise(30, 40, 3)
+    inputs = MaeFuseImageProcessor(eight_bit=True)(noise(30, 40), visible)
+    assert inputs["visible"].shape == (1, 1, 32, 48)
+    assert np.array_equal(
+        np.rint(inputs["visible"][0, :, :30, :40] * 255), rgb_to_ycrcb(visible.transpose(2, 0, 1))[:1]
+    )
+
+
+@pytest.mark.parametrize(("eight_bit", "expected"), [(False, recoloured), (True, recoloured_8_bit)])
+@pytest.mark.parametrize("resize_colour", [False, True])
+@pytest.mark.parametrize("size", [None, {"height": 20, "width": 24}])
+def test_the_way_back(eight_bit, expected, resize_colour, size):
+    processor = MaeFuseImageProcessor(eight_bit=eight_bit, resize_colour=resize_colour, size=size)
+    visible = noise(30, 40, 3)
+    inputs = processor(noise(30, 40), visible, return_tensors="pt")
+    fused = torch.rand(inputs["visible"].shape, generator=torch.Generator().manual_seed(0))
+    height, width = (20, 24) if size else (30, 40)
+    resample = Image.Resampling.BILINEAR if resize_colour else None
+    picture = expected(visible.transpose(2, 0, 1), fused[0, :, :height, :width].numpy(), resample)
+    assert np.array_equal(processor.post_process_image_fusion(fused, inputs)[0], picture.transpose(1, 2, 0))
+
+
+@pytest.mark.parametrize("setting", ["eight_bit", "resize_colour"])
+def test_settings_of_both_ways_cannot_be_overridden_in_a_call(processor, setting):
+    with pytest.raises(TypeError, match=f"{setting}: the way back needs the same setting; give it to the constructor"):
+        processor(GOOD, GOOD_RGB, **{setting: True})
+
+
 # Errors
 
 GOOD, GOOD_RGB = noise(20, 24), noise(20, 24, 3)
@@ -624,6 +615,13 @@ def test_settings_out_of_range(processor, settings, message):
         processor(infrared, infrared, **settings)
 
 
+def test_filters_without_an_eight_bit_form_are_refused():
+    with pytest.raises(
+        ValueError, match=re.escape("`resample` is 1; with `eight_bit` it must be one of 2 (bilinear), 3")
+    ):
+        MaeFuseImageProcessor(eight_bit=True, resample=Image.Resampling.LANCZOS)
+
+
 def test_bad_settings_are_refused_on_construction():
     with pytest.raises(ValueError, match=re.escape("`percentiles` is (99, 1)")):
         MaeFuseImageProcessor(percentiles=(99, 1))
@@ -702,9 +700,12 @@ def test_save_and_load(tmp_path, settings):
 def test_saved_configuration(tmp_path):
     MaeFuseImageProcessor(size={"height": 32, "width": 64}).save_pretrained(tmp_path)
     assert json.loads((tmp_path / "preprocessor_config.json").read_text()) == {
+        "auto_map": {"AutoImageProcessor": "image_processing_maefuse.MaeFuseImageProcessor"},
+        "eight_bit": False,
         "image_processor_type": "MaeFuseImageProcessor",
         "percentiles": [0.1, 99.9],
         "resample": 2,
+        "resize_colour": False,
         "resize_infrared": False,
         "size": {"height": 32, "width": 64},
         "size_divisor": 16,
@@ -741,7 +742,7 @@ def test_remote_code(tmp_path, monkeypatch):
     repository = tmp_path / "repository"
     MaeFuseImageProcessor(size_divisor=8).save_pretrained(repository)
     saved = {path.name for path in repository.iterdir()}
-    assert saved == {"image_processing_maefuse.py", "preprocessor_config.json"}
+    assert saved == {"colour.py", "eight_bit.py", "image_processing_maefuse.py", "preprocessor_config.json"}
     configuration = json.loads((repository / "preprocessor_config.json").read_text())
     # An Auto class would find the installed package first.
     remote_class: Any = get_class_from_dynamic_module(configuration["auto_map"]["AutoImageProcessor"], repository)

@@ -234,6 +234,57 @@ class TestInvariances:
             assert torch.allclose(compiled(*pictures).fused, model(*pictures).fused, atol=1e-6)
 
 
+class TestAttentionWindow:
+    @pytest.fixture
+    def large(self):
+        """One pair of 12x9 patches."""
+        return torch.rand(2, 1, 1, 96, 72, generator=torch.Generator().manual_seed(3))
+
+    def test_a_picture_within_one_window_is_as_without(self, pictures):
+        expected = small_model()(*pictures)
+        result = small_model(attention_window=8)(*pictures)
+        for name in ("fused", "infrared_features", "fused_features"):
+            assert torch.allclose(result[name], expected[name], atol=1e-6)
+
+    def test_features_are_those_of_each_window_alone(self, large):
+        whole, windowed = small_model(), small_model(attention_window=4)
+        features = windowed.encode(large[0]).unflatten(1, (12, 9))
+        # windows begin at rows 0, 2, 4, 6, 8 and columns 0, 2, 3, 5: the outermost two of each have one window alone
+        alone = whole.encode(large[0][..., :32, :32]).unflatten(1, (4, 4))
+        assert torch.allclose(features[:, :2, :2], alone[:, :2, :2], atol=1e-6)
+        alone = whole.encode(large[0][..., 64:, 40:]).unflatten(1, (4, 4))
+        assert torch.allclose(features[:, 10:, 7:], alone[:, 2:, 2:], atol=1e-6)
+
+    def test_every_window_is_decoded_alone_and_blended(self, large):
+        whole, windowed = small_model(), small_model(attention_window=4)
+        features = whole.encode(large[0])
+        decoded = windowed.decode(features, (12, 9))
+        corner = features.unflatten(1, (12, 9))[:, :4, :4].flatten(1, 2)
+        assert torch.allclose(decoded[..., :16, :16], whole.decode(corner, (4, 4))[..., :16, :16], atol=1e-6)
+
+    def test_far_windows_do_not_matter(self, large):
+        model = small_model(attention_window=4, fusion_attention="local")
+        changed = large.clone()
+        changed[..., 64:, :] = 0.5
+        assert torch.equal(model(*changed).fused[..., :16, :], model(*large).fused[..., :16, :])
+        assert not torch.equal(small_model()(*changed).fused[..., :16, :], small_model()(*large).fused[..., :16, :])
+
+    def test_alone_in_a_batch_and_compiled(self, large):
+        model = small_model(attention_window=4)
+        both = torch.cat([large, large.flip(-1)], dim=1)
+        assert torch.allclose(model(*both).fused[:1], model(*large).fused, atol=1e-6)
+        # two windows
+        few = large[..., :32, :48]
+        compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+        with torch.no_grad():
+            assert torch.allclose(compiled(*few).fused, model(*few).fused, atol=1e-6)
+
+    def test_it_can_be_trained(self, large):
+        model = small_model(attention_window=4).train()
+        model(*large, return_loss=True).loss.backward()
+        assert all(p.grad is not None for p in model.decoder.parameters())
+
+
 class TestSaving:
     @pytest.mark.parametrize("attention", ATTENTIONS)
     def test_save_and_load_gives_the_same_picture(self, pictures, attention, tmp_path):
@@ -305,6 +356,36 @@ class TestPretrainedEncoder:
         config = MaeFuseModel.from_encoder_pretrained(tmp_path).config
         assert (list(config.image_mean), list(config.image_std)) == ([0.1, 0.2, 0.3], [0.4, 0.5, 0.6])
 
+    @pytest.mark.parametrize("pretraining", [False, True])
+    def test_weights_come_from_the_layout_before_transformers_5(self, tmp_path, pretraining):
+        source = (ViTMAEForPreTraining if pretraining else ViTMAEModel)(self.CONFIG)
+        old_names = {"layers.": "encoder.layer.", "_proj.": ".", "attention.o.": "attention.output.dense."}
+        old_names |= {"mlp.fc1": "intermediate.dense", "mlp.fc2": "output.dense"}
+        old_names |= {f"attention.{kind}.": f"attention.attention.{kind}." for kind in ("query", "key", "value")}
+        weights = {}
+        for name, tensor in source.state_dict().items():
+            for kind in ("query", "key", "value"):
+                name = name.replace(f".{kind[0]}_proj.", f".{kind}.")
+            for new, old in old_names.items():
+                name = name.replace(new, old)
+            weights[name.replace("decoder.encoder.layer.", "decoder.decoder_layers.")] = tensor.contiguous()
+        prefix = "vit." if pretraining else ""
+        assert f"{prefix}encoder.layer.1.attention.attention.query.weight" in weights
+        assert f"{prefix}encoder.layer.0.intermediate.dense.bias" in weights
+        self.CONFIG.save_pretrained(tmp_path)
+        save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+        expected = (source.vit if pretraining else source).state_dict()
+        result = MaeFuseModel.from_encoder_pretrained(tmp_path).encoder.state_dict()
+        assert all(torch.equal(result[name], expected[name]) for name in expected)
+
+    def test_a_folder_has_its_own_number_of_heads(self, tmp_path):
+        with pytest.raises(ValueError, match=r"encoder_heads=4 is for \.pth files"):
+            MaeFuseModel.from_encoder_pretrained(tmp_path, encoder_heads=4)
+
+    def test_no_such_file(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match=r"mae_pretrain\.pth: there is no such file"):
+            MaeFuseModel.from_encoder_pretrained(tmp_path / "mae_pretrain.pth")
+
     def test_an_incomplete_encoder_is_refused(self, tmp_path):
         ViTMAEModel(self.CONFIG).save_pretrained(tmp_path)
         weights = load_file(tmp_path / "model.safetensors")
@@ -312,6 +393,32 @@ class TestPretrainedEncoder:
         save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
         with pytest.raises(ValueError, match=r"as a ViTMAEModel\. missing: layernorm.bias"):
             MaeFuseModel.from_encoder_pretrained(tmp_path)
+
+
+class TestWhatThePublishedCheckpointNeeds:
+    def test_positions_are_added_at_the_entrance_of_both_fusion_modules(self):
+        model, plain = small_model(fusion_position_embedding=True), small_model()
+        positions = sincos_position_embedding(2, 3, 32)
+        infrared, visible = torch.rand(2, 1, 6, 32)
+        given, _ = model.compare(infrared, visible, (2, 3))
+        expected, _ = plain.compare(infrared + positions, visible + positions, (2, 3))
+        assert torch.equal(given, expected)
+        given, _ = model.merge(infrared, visible, expected, (2, 3))
+        expected, _ = plain.merge(infrared + positions, visible + positions, expected, (2, 3))
+        assert torch.equal(given, expected)
+
+    def test_truncation_by_hand(self):
+        model = small_model(truncate_to_8_bit=True, image_mean=[0.0] * 3, image_std=[1.0] * 3)
+        torch.nn.init.zeros_(model.decoder.predict.weight)
+        levels = torch.tensor([99.9, 300.0, -20.0])
+        with torch.no_grad():
+            model.decoder.predict.bias.copy_((levels / 255).repeat(64))
+        luminance = model.decode(torch.rand(1, 4, 32), (2, 2))
+        assert torch.allclose(luminance * 255, torch.tensor(0.299 * 99 + 0.587 * 255), atol=1e-3)
+        luminance.sum().backward()
+        # as if nothing had been cut: 256 pixels in 64 places of a patch, each with its channel's share
+        gradient = model.decoder.predict.bias.grad.view(64, 3)
+        assert torch.allclose(gradient, torch.tensor([0.299, 0.587, 0.114]).expand(64, 3) * 4, atol=1e-4)
 
 
 class TestStarts:

@@ -1,0 +1,79 @@
+# Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
+"""Equal windows that cover a picture, cut out and joined again: time and memory grow with its area, not faster."""
+
+from dataclasses import dataclass
+from math import ceil
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows of one size on a grid of cells."""
+
+    tops: tuple[int, ...]
+    lefts: tuple[int, ...]
+    height: int
+    width: int
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.tops) * len(self.lefts)
+
+    def cut(self, maps: Tensor, cell: int = 1) -> Tensor:
+        """`(B, C, rows * cell, columns * cell)` to `(count * B, C, height * cell, width * cell)`, window by window."""
+        rows, columns = (
+            places(begins, side, cell, maps.device)
+            for begins, side in ((self.tops, self.height), (self.lefts, self.width))
+        )
+        picked = maps[..., rows.flatten(), :][..., columns.flatten()]
+        parts = picked.unflatten(-1, columns.shape).unflatten(-3, rows.shape)
+        return parts.permute(2, 4, 0, 1, 3, 5).flatten(0, 2)
+
+    def join(self, parts: Tensor, cell: int = 1) -> Tensor:
+        """What `cut` gave, put together: where windows overlap, a mean that leans to the one whose middle is nearer."""
+        by_place = parts.unflatten(0, (len(self.tops), len(self.lefts), -1))
+        # shares are separable, so rows are put together first and columns then
+        joined = torch.einsum("iyr,ijbcyx->jbcrx", shares(self.tops, self.height, cell, parts), by_place)
+        return torch.einsum("jxs,jbcrx->bcrs", shares(self.lefts, self.width, cell, parts), joined)
+
+
+def places(begins: tuple[int, ...], side: int, cell: int, device: torch.device) -> Tensor:
+    """Along one direction, where each window's pixels lie: `(windows, side * cell)`."""
+    return torch.tensor(begins, device=device)[:, None] * cell + torch.arange(side * cell, device=device)
+
+
+def shares(begins: tuple[int, ...], side: int, cell: int, like: Tensor) -> Tensor:
+    """Along one direction, what each window's pixels contribute: `(windows, side * cell, length * cell)`.
+
+    A window's weight rises by one a pixel from its ends to its middle; over a place the shares add up to one.
+    """
+    own = places(begins, side, cell, like.device)
+    steps = torch.arange(1, side * cell + 1, device=like.device)
+    weight = torch.minimum(steps, steps.flip(0)).float()
+    rows = torch.zeros(*own.shape, (begins[-1] + side) * cell, device=like.device)
+    rows.scatter_(2, own[..., None], weight.expand_as(own)[..., None])
+    return (rows / rows.sum(dim=(0, 1))).to(like.dtype)
+
+
+def covering_windows(grid: tuple[int, int], side: int, overlap: int) -> Windows:
+    """Windows of `side` by `side` cells, or of the grid's own size where it is smaller, evenly spaced.
+
+    Args:
+        grid: `(rows, columns)`.
+        side: in cells.
+        overlap: how many cells neighbours share at least.
+    """
+    rows, columns = grid
+    height, width = min(side, rows), min(side, columns)
+    return Windows(starts(rows, height, overlap), starts(columns, width, overlap), height, width)
+
+
+def starts(length: int, window: int, overlap: int) -> tuple[int, ...]:
+    """Where evenly spaced windows begin, so that the first begins at 0 and the last ends at `length`."""
+    if length == window:
+        return (0,)
+    last = ceil((length - window) / max(1, window - overlap))
+    return tuple(round(number * (length - window) / last) for number in range(last + 1))

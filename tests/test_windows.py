@@ -1,0 +1,61 @@
+from itertools import pairwise
+
+import pytest
+import torch
+
+from maefuse_hf.windows import Windows, covering_windows, shares, starts
+
+
+@pytest.mark.parametrize(
+    ("length", "window", "overlap", "expected"),
+    [
+        (5, 5, 2, (0,)),
+        (8, 4, 0, (0, 4)),
+        (9, 4, 0, (0, 2, 5)),
+        (8, 4, 2, (0, 2, 4)),
+        (60, 16, 0, (0, 15, 29, 44)),
+        (60, 16, 2, (0, 11, 22, 33, 44)),
+        # a window no larger than the overlap moves by one
+        (4, 2, 2, (0, 1, 2)),
+    ],
+)
+def test_windows_are_evenly_spaced_overlap_and_reach_both_ends(length, window, overlap, expected):
+    assert starts(length, window, overlap) == expected
+    assert all(second - first <= max(1, window - overlap) for first, second in pairwise(expected))
+
+
+def test_a_small_grid_has_one_window_of_its_own_size():
+    assert covering_windows((3, 20), 8, 2) == Windows((0,), (0, 6, 12), 3, 8)
+    assert covering_windows((3, 8), 8, 2) == Windows((0,), (0,), 3, 8)
+
+
+def test_cells_are_cut_window_by_window():
+    maps = torch.arange(2 * 3 * 6.0).view(2, 1, 3, 6)
+    parts = Windows((0,), (0, 2), 3, 4).cut(maps)
+    assert parts.shape == (4, 1, 3, 4)
+    assert torch.equal(parts[1], maps[1, :, :, :4]) and torch.equal(parts[2], maps[0, :, :, 2:])
+
+
+@pytest.mark.parametrize("cell", [1, 3])
+@pytest.mark.parametrize(
+    ("grid", "side", "overlap"), [((7, 11), 4, 0), ((7, 11), 4, 2), ((3, 9), 4, 1), ((2, 2), 4, 0)]
+)
+def test_joined_again_they_are_what_was_cut(grid, side, overlap, cell):
+    maps = torch.rand(2, 3, grid[0] * cell, grid[1] * cell)
+    windows = covering_windows(grid, side, overlap)
+    assert torch.allclose(windows.join(windows.cut(maps, cell), cell), maps, atol=1e-6)
+
+
+def test_overlaps_lean_to_the_nearer_middle():
+    windows = Windows((0,), (0, 2), 1, 4)
+    joined = windows.join(torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 1, 1, 4))
+    # weights 1 2 2 1: the third cell is 2 of the first window to 1 of the second
+    assert torch.allclose(joined[0, 0, 0], torch.tensor([0, 0, 1 / 3, 2 / 3, 1, 1]))
+
+
+def test_shares_of_a_place_add_up_to_one():
+    given = shares((0, 1, 4), 3, 2, torch.zeros(()))
+    assert given.shape == (3, 6, 14)
+    assert torch.allclose(given.sum(dim=(0, 1)), torch.ones(14))
+    # the third pixel is the third of the first window (weight 3) and the first of the second (weight 1)
+    assert given[0, 2, 2] == 0.75 and given[1, 0, 2] == 0.25
