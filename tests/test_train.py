@@ -1,5 +1,6 @@
 """The pretraining and the guided training, run as a user runs them: from pairs to a model that loads."""
 
+import json
 import os
 import re
 import shutil
@@ -177,7 +178,7 @@ class TestResume:
         )
         states = folder / "checkpoints"
         deadline = time.monotonic() + 60
-        while not any(f'"steps_of_the_run": {step}' in position.read_text() for position in complete(states)):
+        while step not in map(steps_of_the_run, complete(states)):
             assert process.poll() is None and time.monotonic() < deadline
             time.sleep(0.005)
         os.killpg(process.pid, signal.SIGKILL)
@@ -214,6 +215,14 @@ LATER_STAGES = ("cfm_fuse", "mfm_align", "mfm_fuse")
 def complete(states):
     """The position files of a run's complete states."""
     return list(states.glob("*/position.json"))
+
+
+def steps_of_the_run(position):
+    """Where a state was taken; nowhere if it has just made room for a newer one."""
+    try:
+        return json.loads(position.read_text())["steps_of_the_run"]
+    except FileNotFoundError:
+        return None
 
 
 def short(*stages, steps=3):
@@ -287,9 +296,11 @@ class TestFurther:
             f"start: {{model: {trained[0] / 'final'}}}\n"
             "stages: {mfm_fuse: {steps: 2, trains: [merging_fusion, decoder]}}\n"
             "loss_weights: {intensity: 0.0, gradient: 1.0, laplacian: 2.0}\n"
+            "model: {attention_window: 2}\n"
             "batch_size: 2\n"
         )
         run_here(monkeypatch, "--config", tmp_path / "further.yaml", "--output_dir", tmp_path / "further")
+        assert MaeFuseModel.from_pretrained(tmp_path / "further" / "final").config.attention_window == 2
         before, after = weights(trained[0]), weights(tmp_path / "further")
         changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
         assert changed == {"merging_fusion", "decoder"}

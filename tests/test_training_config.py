@@ -40,10 +40,6 @@ def test_every_yaml_is_a_valid_run(path, tmp_path):
         ({"encoder": None}, "encoder is None; it must be set, unless start.model is"),
         ({"start": {"model": "trained"}}, "encoder is 'folder'; it must be set, unless start.model is"),
         (
-            {"encoder": None, "start": {"model": "trained"}, "model": {"fusion_window": 5}},
-            "model is {'fusion_window': 5}; it must be left out, since start.model brings its own",
-        ),
-        (
             {"encoder": None, "start": {"model": "trained", "fusion_at_mean": True}},
             "start.fusion_at_mean is True; it must be false, since start.model is trained",
         ),

@@ -179,7 +179,7 @@ class TrainingConfig:
     encoder: str | None = None
     """Folder or Hub name of the masked autoencoder, as `MaeFuseModel.from_encoder_pretrained` takes it."""
     model: dict[str, Any] = field(default_factory=dict)
-    """Fields of `MaeFuseConfig`."""
+    """Fields of `MaeFuseConfig`; with `start.model`, those in which its own configuration is to change."""
     start: StartConfig = field(default_factory=StartConfig)
     loss_weights: dict[str, float] = field(default_factory=lambda: {"intensity": 1.0, "gradient": 2.0})
     """Weight of each term of the fusion loss (Eq. 4), named as in `training/losses.py`."""
@@ -221,8 +221,6 @@ class TrainingConfig:
         require(
             (self.encoder is None) != (self.start.model is None), "encoder", self.encoder, "set, unless start.model is"
         )
-        fresh = self.start.model is None or not self.model
-        require(fresh, "model", self.model, "left out, since start.model brings its own configuration")
         for name in ("decoder_as_read_out", "fusion_at_mean"):
             chosen = getattr(self.start, name)
             require(not (self.start.model and chosen), f"start.{name}", chosen, "false, since start.model is trained")

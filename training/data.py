@@ -6,7 +6,7 @@
 - a folder in the `imagefolder` layout of datasets, its `metadata.jsonl` with `infrared_file_name` and
   `visible_file_name` a line;
 - Parquet files (a glob that ends in `.parquet`), or whatever else `datasets.load_dataset` opens, above all a dataset on
-  the Hub, with two image columns `infrared` and `visible`.
+  the Hub, with two image columns `infrared` and `visible`. `push_pairs.py` makes one of a folder.
 """
 
 from __future__ import annotations

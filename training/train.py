@@ -50,7 +50,7 @@ def require_tracker(name: str | None) -> None:
 def start_model(config: TrainingConfig) -> MaeFuseModel:
     """A trained model to go on from, or one around the pretrained encoder whose other parts are as `start` says."""
     if config.encoder is None:
-        return MaeFuseModel.from_pretrained(config.start.model)
+        return MaeFuseModel.from_pretrained(config.start.model, **config.model)
     model = MaeFuseModel.from_encoder_pretrained(config.encoder, **config.model)
     if config.start.decoder_as_read_out:
         read_out = load_file(cast(str, cached_file(config.encoder, "read_out.safetensors")))

@@ -1,0 +1,273 @@
+"""What publish.py writes; tests/test_hub.py sends it and loads it back."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import small_model
+from huggingface_hub import ModelCard
+from huggingface_hub.errors import OfflineModeIsEnabled
+from huggingface_hub.utils import httpx
+from PIL import Image
+
+from maefuse_hf import SHIPPED_CHECKPOINT, MaeFuseImageProcessor, MaeFuseModel
+from maefuse_hf.evaluation import Row
+from maefuse_hf.evaluation_summary import as_json, summarise
+from maefuse_hf.example_scene import render_example_pair
+from training import publish
+
+ROOT = Path(__file__).parent.parent
+CODE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+PLACEHOLDERS = re.compile(r"\{\{|\{%|\{#|\[More|TODO|FIXME|XXX|\bNone\b|Undefined|<your|placeholder", re.IGNORECASE)
+CONFIG = {
+    "data": {"pairs": "org/pairs", "photos": None, "validation_pairs": 2, "crop_size": 32},
+    "encoder": "somewhere/encoder",
+    "stages": {
+        "decoder": {"steps": 21, "learning_rate": 0.001},
+        "cfm_fuse": {"steps": 0},
+        "mfm_fuse": {"steps": 34, "learning_rate": 0.01},
+    },
+    "loss_weights": {"intensity": 1.0, "gradient": 2.5},
+    "optimizer": {"schedule": "cosine", "warmup_steps": 5},
+    "batch_size": 13,
+    "gradient_accumulation_steps": 3,
+    "mixed_precision": "bf16",
+    "seed": 0,
+}
+DETAILS = """\
+summary: A model for tests.
+base_model: facebook/vit-mae-base
+data:
+  - {name: Kitchens, used_for: some of it, what: "kitchens", terms: free}
+  - {name: all of my garden, used_for: some of it, what: plants, terms: free}
+  - {name: Streets, used_for: all of it, what: rendered streets, terms: free, hub: org/streets}
+limits: [It has never seen a cat.]
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_example():
+    """A small example picture, which takes less time to fuse."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(publish, "render_example_pair", lambda: render_example_pair(64, 80))
+        yield
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A model in the folder of its run, with all that can lie around it."""
+    run = tmp_path_factory.mktemp("runs") / "mine"
+    model = small_model()
+    model.save_pretrained(run / "final")
+    MaeFuseImageProcessor(size_divisor=8).save_pretrained(run / "final")
+    (run / "config.yaml").write_text(yaml.safe_dump(CONFIG, sort_keys=False))
+    (run / "final" / "card.yaml").write_text(DETAILS)
+    return run / "final"
+
+
+@pytest.fixture(scope="module")
+def evaluation(tmp_path_factory):
+    """Results on two data sets, with a value that is infinite and one that is missing."""
+    rows = []
+    for dataset in ("Road Scene", "TNO"):
+        for pair in range(3):
+            for k, system in enumerate(("final", "visible alone", "infrared alone", "average", "maximum")):
+                values = {"EN": 6.25 + pair + k / 8, "PSNR": float("inf") if system == "final" else 10.0 + k}
+                rows.append(Row(dataset, f"{pair}", system, {**values, "SCD": float("nan")}))
+    path = tmp_path_factory.mktemp("evaluation") / "metrics.json"
+    about = {"model": "final", "torch": "2.13.0", "definitions": {"AG": "standard"}}
+    path.write_text(as_json(summarise(rows), about, ["one pair is broken"]))
+    return path
+
+
+def run(*arguments):
+    return publish.main([str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def published(checkpoint, evaluation, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("published") / "new"
+    status = run(
+        "--checkpoint",
+        checkpoint,
+        "--repo",
+        "org/fuse",
+        "--evaluation",
+        evaluation,
+        "--dry-run",
+        "--output_dir",
+        folder,
+    )
+    assert status == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def card(published):
+    return ModelCard.load(published / "README.md")
+
+
+class TestDryRun:
+    def test_the_folder_is_a_whole_repository(self, published, checkpoint):
+        names = {path.name for path in published.iterdir()}
+        assert names >= {"README.md", "config.json", "preprocessor_config.json", "model.safetensors", "example.jpg"}
+        assert names >= {"training_config.yaml", "card.yaml", "metrics.json"}
+        assert names >= {f"{part}_maefuse.py" for part in ("configuration", "modeling", "image_processing", "pipeline")}
+        assert "image-fusion" in json.loads((published / "config.json").read_text())["custom_pipelines"]
+        expected = MaeFuseModel.from_pretrained(checkpoint).state_dict()
+        result = MaeFuseModel.from_pretrained(published).state_dict()
+        assert all((result[name] == weight).all() for name, weight in expected.items())
+
+    def test_it_says_what_would_be_sent(self, checkpoint, tmp_path, capsys, monkeypatch):
+        space = tmp_path / "space"
+        space.mkdir()
+        (space / "README.md").write_text("---\nsdk: gradio\n---\n")
+        monkeypatch.setattr(publish, "SPACE", space)
+        arguments = ["--checkpoint", checkpoint, "--repo", "org/fuse", "--space", "org/demo", "--dry-run"]
+        assert run(*arguments, "--output_dir", tmp_path / "out") == 0
+        output = capsys.readouterr()
+        assert "model org/fuse" in output.out and "space org/demo" in output.out
+        assert re.search(r"  model.safetensors  [\d,]+ bytes\n", output.out)
+        assert "Nothing was sent" in output.out
+        assert "no --evaluation; the card says that nothing was measured" in output.err
+
+    def test_published_again_from_what_it_wrote_it_is_the_same(self, published, tmp_path):
+        again = ["--checkpoint", published, "--repo", "org/fuse", "--evaluation", published / "metrics.json"]
+        assert run(*again, "--dry-run", "--output_dir", tmp_path / "again") == 0
+        for path in published.iterdir():
+            assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+class TestCard:
+    def test_no_placeholder_is_left(self, card):
+        assert PLACEHOLDERS.findall(card.content) == []
+
+    def test_the_template_has_no_number_of_its_own(self):
+        text = CODE.sub("", (ROOT / "model_card.md").read_text())
+        prose = re.sub(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", "", text, flags=re.DOTALL)
+        assert re.findall(r".*\d.*", prose) == []
+
+    def test_metadata(self, card):
+        data = card.data
+        assert (data.license, data.library_name, data.pipeline_tag) == ("apache-2.0", "transformers", "image-to-image")
+        assert data.base_model == "facebook/vit-mae-base"
+        assert data.datasets == ["Kitchens", "org/streets", "org/pairs"]
+        assert data.metrics == ["EN"]
+        assert "image-fusion" in data.tags
+
+    def test_the_model_index_is_what_was_measured(self, card, evaluation):
+        measured = json.loads(evaluation.read_text())["datasets"]
+        results = {(result.dataset_name, result.metric_type): result.metric_value for result in card.data.eval_results}
+        assert card.data.model_name == "fuse"
+        # 6.25 + (0 + 1 + 2) / 3; what is infinite or missing has no place in the index
+        assert results == {("Road Scene", "EN"): 7.25, ("TNO", "EN"): 7.25}
+        assert measured["TNO"]["systems"]["final"]["EN"]["mean"] == 7.25
+
+    def test_tables(self, card):
+        assert (
+            "### Road Scene (3 pairs)\n| metric | fuse | visible alone | infrared alone | average | maximum |"
+            in card.text
+        )
+        assert "| EN | 7.250 [6.250, 8.250] | 7.375 | 7.500 | 7.625 | **7.750** |" in card.text
+        assert "Pairs that could not be measured: 1." in card.text
+
+    def test_architecture_and_recipe_are_those_of_the_configuration(self, card, checkpoint):
+        parameters = sum(weight.numel() for weight in MaeFuseModel.from_pretrained(checkpoint).parameters())
+        assert f"{parameters:,} parameters" in card.text
+        assert "patches of 8×8 px, width 32, 2 layers, 4 heads, 3 input channels, pretraining grid 4×4" in card.text
+        assert "| decoder_hidden_size | 24 | 512 |" in card.text
+        assert "| decoder | decoder | 21 | 0.001 |" in card.text and "cfm_fuse" not in card.text
+        assert "13 pairs a batch and process, 3 batches a step, crops of 32 px, mixed precision `bf16`" in card.text
+        assert "1.0 × intensity + 2.5 × gradient" in card.text
+
+    def test_data_terms_and_limits(self, card):
+        assert (
+            "[Streets](https://huggingface.co/datasets/org/streets) | all of it | rendered streets | free |"
+            in card.text
+        )
+        assert "- It has never seen a cat." in card.text
+
+    def test_the_picture_shows_both_sources_and_the_result(self, card, published):
+        (name,) = re.findall(r"!\[[^]]*\]\((.*?)\)", card.text)
+        with Image.open(published / name) as picture:
+            assert picture.width > 3 * picture.height
+
+    def test_python_in_it_compiles(self, card):
+        blocks = re.findall(r"^```python\n(.*?)^```", card.text, re.DOTALL | re.MULTILINE)
+        assert len(blocks) == 3
+        for block in blocks:
+            compile(block, "card", "exec")
+
+    def test_of_a_checkpoint_that_nothing_is_known_of(self, tmp_path, capsys):
+        small_model().save_pretrained(tmp_path / "bare")
+        MaeFuseImageProcessor(size_divisor=8).save_pretrained(tmp_path / "bare")
+        arguments = ["--checkpoint", tmp_path / "bare", "--repo", "org/bare", "--dry-run"]
+        assert run(*arguments, "--output_dir", tmp_path / "out") == 0
+        card = ModelCard.load(tmp_path / "out" / "README.md")
+        assert PLACEHOLDERS.findall(card.content) == []
+        assert card.data.eval_results is None and card.data.base_model is None
+        assert "Not measured yet" in card.text and "stated no terms of that data" in card.text
+        assert "No configuration of a training run" in card.text
+        assert "does not say what the weights were trained on" in capsys.readouterr().err
+
+    def test_of_the_shipped_checkpoint(self, tmp_path):
+        assert run("--checkpoint", SHIPPED_CHECKPOINT, "--dry-run", "--output_dir", tmp_path / "out") == 0
+        card = ModelCard.load(tmp_path / "out" / "README.md")
+        assert PLACEHOLDERS.findall(card.content) == []
+        assert 'fuse = pipeline("image-fusion")\n' in card.text and "SHIPPED_CHECKPOINT" in card.text
+        assert "trust_remote_code" not in card.text
+
+
+class TestErrors:
+    @pytest.mark.parametrize(
+        ("changes", "message"),
+        [
+            ({"--repo": None}, "--repo is missing"),
+            ({"--repo": "fuse"}, "fuse is no name of a repository; write it as org/name"),
+            ({"--checkpoint": "nothing"}, "nothing is no folder"),
+            ({"--evaluation": "nothing.json"}, "No such file or directory: 'nothing.json'"),
+            ({"--run": "."}, "is no folder of a training run"),
+            ({"--output_dir": None}, "--dry-run and --output_dir belong together"),
+            ({"--space": "org/demo"}, r"There is no Space to send: .*space holds no README.md"),
+            ({"--output_dir": "full"}, "full is not empty"),
+        ],
+    )
+    def test_nothing_is_written(self, checkpoint, tmp_path, monkeypatch, capsys, changes, message):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(publish, "SPACE", tmp_path / "space")
+        (tmp_path / "full").mkdir()
+        (tmp_path / "full" / "file").touch()
+        options = {"--checkpoint": checkpoint, "--repo": "org/fuse", "--output_dir": "out", **changes}
+        given = [part for name, value in options.items() if value is not None for part in (name, value)]
+        assert run(*given, "--dry-run") == 1
+        assert re.search(message, capsys.readouterr().err)
+        assert not (tmp_path / "out" / "README.md").exists()
+
+    def test_without_a_token(self, checkpoint, capsys, monkeypatch):
+        monkeypatch.setattr(publish, "get_token", lambda: None)
+        assert run("--checkpoint", checkpoint, "--repo", "org/fuse") == 1
+        error = capsys.readouterr().err
+        assert "No token for the Hub" in error and "hf auth login" in error and "HF_TOKEN" in error
+
+    @pytest.mark.parametrize("error", [httpx.ConnectError("Connection refused"), OfflineModeIsEnabled("offline")])
+    def test_a_hub_that_cannot_be_reached(self, checkpoint, capsys, monkeypatch, error):
+        def create_repo(*arguments, **options):
+            raise error
+
+        monkeypatch.setattr(publish, "get_token", lambda: "hf_dummy")
+        monkeypatch.setattr(publish.HfApi, "create_repo", create_repo)
+        assert run("--checkpoint", checkpoint, "--repo", "org/fuse") == 1
+        assert f"publish: {error}\n" in capsys.readouterr().err
+
+    def test_a_run_that_is_not_whole(self, checkpoint, tmp_path, capsys):
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump({**CONFIG, "data": {"pairs": "x"}}))
+        arguments = ["--checkpoint", checkpoint, "--repo", "org/fuse", "--run", tmp_path, "--dry-run"]
+        assert run(*arguments, "--output_dir", tmp_path / "out") == 1
+        assert "lacks a field that the card needs" in capsys.readouterr().err
+
+    def test_results_of_another_model_are_pointed_out(self, published, evaluation, tmp_path, capsys):
+        arguments = ["--checkpoint", published, "--repo", "org/fuse", "--evaluation", evaluation, "--dry-run"]
+        assert run(*arguments, "--output_dir", tmp_path / "out") == 0
+        assert "has the results of 'final'; see that this is the checkpoint" in capsys.readouterr().err

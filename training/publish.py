@@ -1,0 +1,191 @@
+"""Send a checkpoint to the Hub: model, image processor, their code, the pipeline, and a complete model card.
+
+    python training/publish.py --checkpoint runs/mine/final --repo org/name --evaluation runs/evaluation/metrics.json
+    python training/publish.py --checkpoint runs/mine/final --repo org/name --dry-run --output_dir runs/published
+
+The card is made from `model_card.md`, the checkpoint's configuration, the runs that lie around it, the measurements,
+and `card.yaml` beside the weights, where there is one. `--dry-run` writes the folder and sends nothing.
+"""
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from huggingface_hub import HfApi, get_token
+from huggingface_hub.utils import httpx
+from transformers.utils import logging
+
+from maefuse_hf import SHIPPED_CHECKPOINT, MaeFuseImageProcessor, MaeFuseModel, MaeFusePipeline
+from maefuse_hf.example_scene import render_example_pair
+from maefuse_hf.pipeline_maefuse import TASK
+from maefuse_hf.side_by_side import side_by_side
+from training.model_card import DETAILS, model_card, read_details, read_evaluation
+from training.recipe import TRAINING_CONFIG, find_runs, write_runs
+
+SPACE = Path(__file__).parent.parent / "space"
+EXAMPLE, JPEG_QUALITY = "example.jpg", 90
+METRICS = "metrics.json"
+WEIGHTS = "*.safetensors"
+REPLACED = ["*.py", WEIGHTS, "*.safetensors.index.json", TRAINING_CONFIG, DETAILS, METRICS]
+"""What an earlier version may have left in a repository, under names that this one does not write again."""
+NOT_SENT = ["*__pycache__*", ".*", "*/.*"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status: 0, or 1 if something is wrong, which is said."""
+    options = parse(arguments)
+    logging.disable_progress_bar()
+    try:
+        publish(options)
+    except (OSError, ValueError, httpx.HTTPError) as error:
+        print(f"publish: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line's options."""
+    parser = argparse.ArgumentParser(description="Send a checkpoint to the Hub, with its code and a complete card.")
+    parser.add_argument("--checkpoint", type=Path, required=True, metavar="DIR", help="folder of model and processor")
+    parser.add_argument("--repo", metavar="ORG/NAME", help="where it shall go")
+    parser.add_argument("--evaluation", type=Path, metavar="JSON", help="metrics.json of `maefuse evaluate`")
+    parser.add_argument("--run", type=Path, metavar="DIR", help="its training run, if the checkpoint lies elsewhere")
+    parser.add_argument("--space", metavar="ORG/SPACE", help="send the demo in space/ there")
+    parser.add_argument("--private", action="store_true", help="make new repositories private")
+    parser.add_argument("--dry-run", action="store_true", help="send nothing, write the folder to --output_dir")
+    parser.add_argument("--output_dir", type=Path, metavar="DIR", help="where --dry-run writes; empty or new")
+    return parser.parse_args(arguments)
+
+
+def publish(options: argparse.Namespace) -> None:
+    """Check everything that can be checked, write the folder, then send it.
+
+    Raises:
+        OSError: if a file is missing, or the Hub refuses.
+        ValueError: if options, checkpoint, evaluation or `card.yaml` do not fit.
+    """
+    check_options(options)
+    if options.dry_run:
+        write_repository(options, options.output_dir)
+        announce("model", options.repo or "(no --repo)", options.output_dir)
+        if options.space:
+            announce("space", options.space, SPACE)
+        print(f"Nothing was sent. Look at {options.output_dir / 'README.md'}")
+        return
+    api = HfApi()
+    with tempfile.TemporaryDirectory() as folder:
+        write_repository(options, Path(folder))
+        announce("model", options.repo, Path(folder))
+        api.create_repo(options.repo, private=options.private, exist_ok=True)
+        sent = api.upload_folder(
+            repo_id=options.repo,
+            folder_path=folder,
+            delete_patterns=REPLACED,
+            commit_message="Publish model, code and card",
+        )
+        print(f"Published {sent.commit_url}")
+    if options.space:
+        announce("space", options.space, SPACE)
+        api.create_repo(options.space, repo_type="space", space_sdk="gradio", private=options.private, exist_ok=True)
+        sent = api.upload_folder(
+            repo_id=options.space,
+            repo_type="space",
+            folder_path=SPACE,
+            ignore_patterns=NOT_SENT,
+            commit_message="Publish the demo",
+        )
+        print(f"Published {sent.commit_url}")
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Raise a `ValueError` or `OSError` for what would stop the work halfway."""
+    if options.repo is None and not (options.dry_run and options.checkpoint.resolve() == SHIPPED_CHECKPOINT.resolve()):
+        raise ValueError("--repo is missing. Only a dry run of the checkpoint that ships with the package needs none.")
+    for name in filter(None, (options.repo, options.space)):
+        if name.count("/") != 1:
+            raise ValueError(f"{name} is no name of a repository; write it as org/name.")
+    if options.dry_run != (options.output_dir is not None):
+        raise ValueError("--dry-run and --output_dir belong together: the one writes to the other.")
+    if options.space and not (SPACE / "README.md").is_file():
+        raise OSError(f"There is no Space to send: {SPACE} holds no README.md.")
+    if not options.checkpoint.is_dir():
+        raise OSError(f"{options.checkpoint} is no folder; name the one that holds config.json and the weights.")
+    if options.run is not None and not find_runs(options.run):
+        raise ValueError(f"{options.run} is no folder of a training run: no config.yaml lies there.")
+    if options.dry_run:
+        if options.output_dir.exists() and any(options.output_dir.iterdir()):
+            raise ValueError(f"{options.output_dir} is not empty; name a new folder with --output_dir.")
+    else:
+        require_token()
+
+
+def require_token() -> None:
+    """Raise an `OSError` that says how to log in if this machine has no token for the Hub."""
+    if get_token() is None:
+        raise OSError(
+            "No token for the Hub is set on this machine. Log in with `hf auth login`, or set the variable HF_TOKEN, "
+            "with a token that may write."
+        )
+
+
+def write_repository(options: argparse.Namespace, folder: Path) -> None:
+    """Write everything that the repository shall hold."""
+    evaluation = read_evaluation(options.evaluation) if options.evaluation else None
+    details = read_details(options.checkpoint)
+    runs = find_runs(options.run or options.checkpoint)
+    model = MaeFuseModel.from_pretrained(options.checkpoint, dtype="auto")
+    processor = MaeFuseImageProcessor.from_pretrained(options.checkpoint)
+    if evaluation is None:
+        print("publish: no --evaluation; the card says that nothing was measured.", file=sys.stderr)
+    elif evaluation.model != options.checkpoint.resolve().name:
+        print(
+            f"publish: {options.evaluation} has the results of {evaluation.model!r}; see that this is the checkpoint "
+            f"{options.checkpoint}.",
+            file=sys.stderr,
+        )
+    if details is None or not details.data:
+        print(
+            f"publish: {options.checkpoint / DETAILS} does not say what the weights were trained on; the card says "
+            "that the terms were not stated. docs/hub.md has an example.",
+            file=sys.stderr,
+        )
+
+    pipeline = MaeFusePipeline(model=model, image_processor=processor, task=TASK, device=torch.device("cpu"))
+    pipeline.save_pretrained(folder)
+    infrared, visible = render_example_pair()
+    pictures = {"infrared": infrared, "visible": visible, "fused": pipeline(infrared, visible)}
+    side_by_side(pictures).save(folder / EXAMPLE, quality=JPEG_QUALITY)
+    if runs:
+        write_runs(runs, folder / TRAINING_CONFIG)
+    if details is not None:
+        shutil.copyfile(options.checkpoint / DETAILS, folder / DETAILS)
+    if evaluation is not None:
+        shutil.copyfile(options.evaluation, folder / METRICS)
+    card = model_card(
+        model,
+        options.checkpoint,
+        options.repo,
+        sum(path.stat().st_size for path in folder.glob(WEIGHTS)),
+        runs,
+        evaluation,
+        details,
+        EXAMPLE,
+    )
+    (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def announce(kind: str, name: str, folder: Path) -> None:
+    """Print what goes where."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    print(f"{kind} {name} ({os.environ.get('HF_ENDPOINT', 'https://huggingface.co')}):")
+    for path in files:
+        print(f"  {path.relative_to(folder)}  {path.stat().st_size:,} bytes")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
