@@ -1,0 +1,53 @@
+"""Seconds and memory to fuse a pair at several sizes, in windows and with attention over the whole picture.
+
+    python benchmarks/fusion_speed.py --sizes 640x480 1280x1024
+
+Takes turns between the two ways. Memory is the most that the process ever held, so sizes grow and the windows go first.
+"""
+
+import argparse
+import resource
+import statistics
+import time
+
+import torch
+
+from maefuse_hf.checkpoint import load_checkpoint
+from maefuse_hf.example_scene import render_example_pair
+from maefuse_hf.pair_fusion import fuse_pair
+
+KIBIBYTES_PER_GIGABYTE = 1e9 / 1024
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure how long fusion takes.")
+    parser.add_argument("--sizes", nargs="+", default=["640x480"], help="width x height, small ones first")
+    parser.add_argument("--model", help="folder or Hub name; default: the checkpoint that ships")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--windows-only", action="store_true", help="leave out attention over the whole picture")
+    options = parser.parse_args()
+
+    model, processor = load_checkpoint(options.model)
+    window = model.config.attention_window
+    ways = [window] if options.windows_only else [window, None]
+    print(
+        f"{model.device}, {torch.get_num_threads()} threads\n| size | attention | seconds | memory |\n|---|---|---|---|"
+    )
+    for size in options.sizes:
+        width, height = map(int, size.split("x"))
+        infrared, visible = render_example_pair(height, width)
+        seconds: dict[int | None, list[float]] = {way: [] for way in ways}
+        for _ in range(options.rounds):
+            for way in ways:
+                model.config.attention_window = way
+                started = time.perf_counter()
+                fuse_pair(model, processor, infrared, visible)
+                seconds[way].append(time.perf_counter() - started)
+        held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIBIBYTES_PER_GIGABYTE
+        for way, values in seconds.items():
+            attention = "whole picture" if way is None else f"windows of {way} tokens"
+            print(f"| {size} | {attention} | {statistics.median(values):.2f} | {held:.2f} GB |")
+
+
+if __name__ == "__main__":
+    main()
