@@ -39,11 +39,17 @@ def run(script, *arguments, launcher=ONE_PROCESS):
 
 
 def run_here(monkeypatch, *arguments, script=train):
-    """Run a training script in this process, which spares a start."""
+    """Run a training script in this process, which spares a start; on one thread as `run`, since more add in another
+    order."""
     for state in (AcceleratorState, GradientState, PartialState):
         state._reset_state()
     monkeypatch.setattr(sys, "argv", [script.__file__, *map(str, arguments)])
-    script.main()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        script.main()
+    finally:
+        torch.set_num_threads(threads)
 
 
 def logged(folder):
