@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from accelerate.commands.config.config_args import load_config_from_file
 
 from training.config import PretrainingConfig, TrainingConfig
 from training.config_file import RESOLVED, build, read_yaml, save_resolved
@@ -56,3 +57,9 @@ def test_pretraining_reads_everything_first():
     values = {"attn_implementation": "sdpa", "image_mean": 0.5, "image_std": 0.5, "encoder": {}}
     with pytest.raises(ValueError, match="read into memory, without streaming"):
         build(PretrainingConfig, {**values, "data": {"pairs": "x", "streaming": True}})
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("accelerate/*.yaml")), ids=lambda path: path.name)
+def test_accelerate_knows_every_field_of_a_launch_configuration(path):
+    launch = load_config_from_file(str(path))
+    assert launch.num_processes >= launch.num_machines >= 1
