@@ -24,8 +24,7 @@ from training.data import Pairs, read_pair
 from training.feature_cache import cache_features
 from training.optimizer import adamw
 from training.stages import STAGES, GuidedStep
-
-PICTURES_OF_A_PAIR = 2
+from training.train import PICTURES_OF_A_PAIR
 
 
 def main() -> None:

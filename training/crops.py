@@ -151,20 +151,27 @@ class StreamedPairCrops(IterableDataset[dict[str, Any]]):
         return row_name(scene)
 
 
-class WeightedDraws(Sampler[Draw]):
-    """Scenes drawn by weight, with replacement, each with a seed of its own.
+class SeededDraws(Sampler[Draw]):
+    """Scenes in some order, each with a seed of its own.
 
     The draws depend on the seed alone: not on the number of workers or processes, nor on what was drawn before, so
     a run that goes on sees what it would have seen.
     """
 
-    def __init__(self, weights: Sequence[float], draws: int, seed: int) -> None:
-        self.weights = torch.tensor(weights, dtype=torch.float64)
+    def __init__(self, draws: int, seed: int) -> None:
         self.draws = draws
         self.seed = seed
 
     def __len__(self) -> int:
         return self.draws
+
+
+class WeightedDraws(SeededDraws):
+    """Scenes drawn by weight, with replacement."""
+
+    def __init__(self, weights: Sequence[float], draws: int, seed: int) -> None:
+        super().__init__(draws, seed)
+        self.weights = torch.tensor(weights, dtype=torch.float64)
 
     def __iter__(self) -> Iterator[Draw]:
         random = torch.Generator().manual_seed(self.seed)
@@ -173,17 +180,12 @@ class WeightedDraws(Sampler[Draw]):
         yield from zip(scenes.tolist(), seeds.tolist())
 
 
-class EpochDraws(Sampler[Draw]):
-    """Every scene once an epoch, in another order each time, each with a seed of its own; like `WeightedDraws`, they
-    depend on the seed alone."""
+class EpochDraws(SeededDraws):
+    """Every scene once an epoch, in another order each time."""
 
     def __init__(self, scenes: int, draws: int, seed: int) -> None:
+        super().__init__(draws, seed)
         self.scenes = scenes
-        self.draws = draws
-        self.seed = seed
-
-    def __len__(self) -> int:
-        return self.draws
 
     def __iter__(self) -> Iterator[Draw]:
         random = torch.Generator().manual_seed(self.seed)
