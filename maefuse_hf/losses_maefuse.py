@@ -5,6 +5,14 @@ import torch
 from torch import Tensor, nn
 
 
+def sobel(luminance: Tensor) -> Tensor:
+    """Sobel gradient `(g_x, g_y)` of `(B, 1, H, W)` luminance, edges replicated; `(B, 2, H, W)`."""
+    across = luminance.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
+    kernels = torch.stack([across, across.T])[:, None]
+    padded = nn.functional.pad(luminance, (1, 1, 1, 1), mode="replicate")
+    return nn.functional.conv2d(padded, kernels)
+
+
 def gradient_magnitude(luminance: Tensor) -> Tensor:
     """Sobel gradient magnitude `|g_x| + |g_y|`, edges replicated.
 
@@ -14,10 +22,7 @@ def gradient_magnitude(luminance: Tensor) -> Tensor:
     Returns:
         `(B, 1, H, W)`, not negative; a step of one grey value gives at most eight of it.
     """
-    sobel = luminance.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
-    kernels = torch.stack([sobel, sobel.T])[:, None]
-    padded = nn.functional.pad(luminance, (1, 1, 1, 1), mode="replicate")
-    return nn.functional.conv2d(padded, kernels).abs().sum(dim=1, keepdim=True)
+    return sobel(luminance).abs().sum(dim=1, keepdim=True)
 
 
 def intensity_loss(fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:

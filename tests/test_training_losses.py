@@ -7,6 +7,7 @@ from training.losses import (
     SSIM_C2,
     alignment_terms,
     correlation_loss,
+    edge_loss,
     fusion_terms,
     laplacian_loss,
     laplacian_magnitude,
@@ -34,7 +35,7 @@ def test_only_the_weighted_terms_are_made():
 
 def test_unknown_terms_are_refused():
     with pytest.raises(
-        ValueError, match="loss_weights names colour; the terms are intensity, gradient, laplacian, correlation"
+        ValueError, match="loss_weights names colour; the terms are intensity, gradient, edges, laplacian"
     ):
         require_fusion_terms({"colour": 1.0})
     with pytest.raises(ValueError, match="loss_weights gives no term any weight"):
@@ -61,6 +62,18 @@ def test_the_laplacian_loss_wants_the_stronger_of_both():
     assert laplacian_loss(nothing, dot, nothing) == pytest.approx(4 / 25)
     assert laplacian_loss(nothing, dot / 2, dot) == pytest.approx(4 / 25)
     assert laplacian_loss(-dot, nothing, dot) == 0
+
+
+def test_edges_want_the_longer_gradient_with_direction_and_sign():
+    ramp, flat = torch.arange(6.0).expand(1, 1, 6, 6) / 6, torch.zeros(1, 1, 6, 6)
+    steeper = 3 * ramp.mT
+    assert edge_loss(steeper, ramp, steeper) == edge_loss(steeper, steeper, ramp) == 0
+    assert edge_loss(ramp + 0.3, ramp, flat) < 1e-6
+    # 8 / 6 apart in one component and 24 / 6 in the other; half of that in the two outermost columns or rows of six
+    inside, component = 5 / 6, torch.tensor([8 / 6, 24 / 6]).mean()
+    assert torch.isclose(edge_loss(ramp, ramp, steeper), inside * component)
+    # the wrong way round: no gradient of Eq. 4's, twice the ramp's here
+    assert torch.isclose(edge_loss(-ramp, ramp, flat), inside * torch.tensor(8 / 6))
 
 
 def test_correlation_knows_neither_scale_nor_offset():
