@@ -35,9 +35,11 @@ class Windows:
     def join(self, parts: Tensor, cell: int = 1) -> Tensor:
         """What `cut` gave, put together: where windows overlap, a mean that leans to the one whose middle is nearer."""
         by_place = parts.unflatten(0, (len(self.tops), len(self.lefts), -1))
-        # shares are separable, so rows are put together first and columns then
-        joined = torch.einsum("iyr,ijbcyx->jbcrx", shares(self.tops, self.height, cell, parts), by_place)
-        return torch.einsum("jxs,jbcrx->bcrs", shares(self.lefts, self.width, cell, parts), joined)
+        # pixels would lose digits under autocast
+        with torch.autocast(parts.device.type, enabled=False):
+            # shares are separable, so rows are put together first and columns then
+            joined = torch.einsum("iyr,ijbcyx->jbcrx", shares(self.tops, self.height, cell, parts), by_place)
+            return torch.einsum("jxs,jbcrx->bcrs", shares(self.lefts, self.width, cell, parts), joined)
 
 
 def places(begins: tuple[int, ...], side: int, cell: int, device: torch.device) -> Tensor:

@@ -8,6 +8,7 @@ from maefuse_hf import MaeFuseModel
 from maefuse_hf.checkpoint import load_checkpoint
 from maefuse_hf.losses_maefuse import gradient_loss, intensity_loss
 from training.config import OptimizerConfig, StartConfig
+from training.losses import fusion_terms
 from training.optimizer import adamw
 from training.stages import STAGES, GuidedStep
 
@@ -54,6 +55,18 @@ def test_stages_minimise_what_the_paper_says(pictures):
         expected = intensity_loss(fused, *pictures) + 2 * gradient_loss(fused, *pictures)
         assert torch.isclose(steps[name](*pictures)[0], expected)
         assert torch.allclose(steps[name].decode(*pictures), fused)
+
+
+@pytest.mark.parametrize("window", [None, 4])
+def test_autocast_does_not_reach_the_loss(pictures, window):
+    model = small_model(attention_window=window)
+    step = GuidedStep(model, STAGES[-1], {"structure": 1.0, "edges": 1.0})
+    with torch.autocast("cpu", torch.bfloat16):
+        loss, terms = step(*pictures)
+        fused = step.decode(*pictures)
+    assert fused.dtype == loss.dtype == torch.float32
+    expected = fusion_terms(fused, *pictures, step.loss_weights)
+    assert all(torch.equal(terms[name], expected[name]) for name in terms)
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)

@@ -46,6 +46,16 @@ def test_joined_again_they_are_what_was_cut(grid, side, overlap, cell):
     assert torch.allclose(windows.join(windows.cut(maps, cell), cell), maps, atol=1e-6)
 
 
+@pytest.mark.parametrize("overlap", [0, 2])
+def test_autocast_takes_no_digits(overlap):
+    maps = torch.rand(1, 1, 5, 9)
+    windows = covering_windows((5, 9), 4, overlap)
+    with torch.autocast("cpu", torch.bfloat16):
+        joined = windows.join(windows.cut(maps))
+    assert joined.dtype == torch.float32
+    assert torch.equal(joined, windows.join(windows.cut(maps)))
+
+
 def test_overlaps_lean_to_the_nearer_middle():
     windows = Windows((0,), (0, 2), 1, 4)
     joined = windows.join(torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 1, 1, 4))

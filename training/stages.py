@@ -53,7 +53,10 @@ def align(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: M
 
 def fuse(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: Mapping) -> dict[str, Tensor]:
     """The decoded features hold the texture of both pictures (Eq. 4)."""
-    return fusion_terms(model.decode(features, pairs.grid), pairs.infrared, pairs.visible, weights)
+    fused = model.decode(features, pairs.grid)
+    # differences of neighbouring pixels need all their digits
+    with torch.autocast(fused.device.type, enabled=False):
+        return fusion_terms(fused, pairs.infrared, pairs.visible, weights)
 
 
 @dataclass(frozen=True)
