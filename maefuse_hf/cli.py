@@ -24,6 +24,7 @@ from .example_scene import render_example_pair
 from .pair_fusion import fuse_pair
 from .pairs import PairPaths, match_pairs
 from .side_by_side import side_by_side
+from .thermal_palette import PALETTES, seen_infrared, thermal_overlay
 
 FOLDER_SUFFIX = ".png"
 
@@ -62,6 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar=("LOW", "HIGH"),
         help="raw values that become black and white; default: percentiles of each picture deeper than 8 bits",
     )
+    fuse.add_argument("--palette", choices=PALETTES, help="colour what is hot by this thermal palette")
     fuse.set_defaults(command=fuse_files)
 
     demo = commands.add_parser(
@@ -105,7 +107,10 @@ def fuse_files(options: argparse.Namespace) -> int:
             fused = fuse_pair(
                 model, processor, pair.infrared, pair.visible, options.fusion, options.contour, **overrides
             )
-            fused.picture.save(output)
+            picture = fused.picture
+            if options.palette:
+                picture = thermal_overlay(picture, seen_infrared(fused.inputs), options.palette)
+            picture.save(output)
         except (OSError, ValueError) as error:
             failures.append(f"{pair.name}: {error}")
     for failure in failures:
