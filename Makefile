@@ -1,4 +1,4 @@
-.PHONY: check format lint types test
+.PHONY: check format lint types test browser
 
 # what CI runs
 check: lint types test
@@ -16,3 +16,7 @@ types:
 
 test:
 	python -m pytest
+
+# the Space in a real Chromium, which must be installed
+browser:
+	python -m pytest -m browser

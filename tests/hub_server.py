@@ -131,6 +131,12 @@ class Handler(BaseHTTPRequestHandler):
         prefix = "" if key[0] == "model" else f"{key[0]}s/"
         self.answer({"url": f"{self.server.url}/{prefix}{name}", "name": name})
 
+    def set_variable(self, body, name):
+        self.require_token()
+        asked = json.loads(body)
+        self.repository("spaces", name).settings.setdefault("variables", {})[asked["key"]] = asked["value"]
+        self.answer({})
+
     def validate_card(self, body):
         asked = json.loads(body)
         match = re.match(r"---\n(.*?)\n---\n", asked["content"], re.DOTALL)
@@ -238,6 +244,7 @@ ROUTES = [
     ("GET /api/whoami-v2", "whoami"),
     ("POST /api/repos/create", "create"),
     ("POST /api/validate-yaml", "validate_card"),
+    (f"POST /api/spaces/{NAME}/variables", "set_variable"),
     (f"GET /api/{REPOSITORY}", "info"),
     (f"GET /api/{REPOSITORY}/revision/(?P<revision>.+)", "info"),
     (f"GET /api/{REPOSITORY}/refs", "refs"),

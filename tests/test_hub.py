@@ -23,6 +23,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from transformers import AutoModel, pipeline
 
+import maefuse_hf
 from maefuse_hf import MaeFuseImageProcessor, MaeFuseModel, cli
 from maefuse_hf.evaluation import Row
 from maefuse_hf.evaluation_summary import as_json, summarise
@@ -193,9 +194,17 @@ class TestPairs:
         assert changed == {"merging_fusion"}
 
 
-def test_the_space_is_sent(hub, owner):
-    assert hub.repositories["space", "org/demo"].settings["sdk"] == "gradio"
-    assert set(hub.files("org/demo", "space")) == {"README.md", "app.py"}
+def test_the_space_is_sent_with_the_package_and_knows_its_model(hub, owner):
+    settings = hub.repositories["space", "org/demo"].settings
+    assert settings["sdk"] == "gradio" and settings["variables"] == {"MAEFUSE_MODEL": "org/fuse"}
+    sent = hub.files("org/demo", "space")
+    assert {path for path in sent if not path.startswith("maefuse_hf/")} == {"README.md", "app.py"}
+    package = Path(maefuse_hf.__file__).parent
+    assert {f"maefuse_hf/{path.name}" for path in package.glob("*.py")} < set(sent)
+    weights = "pretrained/maefuse-small/model.safetensors"
+    assert sent[f"maefuse_hf/{weights}"] == (package / weights).read_bytes()
+    assert not [path for path in sent if "__pycache__" in path or "/." in path]
+    assert b"sdk: gradio" in sent["README.md"] and b"models:\n- org/fuse\n" in sent["README.md"]
 
 
 class TestMessages:

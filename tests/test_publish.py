@@ -1,13 +1,16 @@
 """What publish.py writes; tests/test_hub.py sends it and loads it back."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 from conftest import small_model
-from huggingface_hub import ModelCard
+from huggingface_hub import ModelCard, SpaceCard
 from huggingface_hub.errors import OfflineModeIsEnabled
 from huggingface_hub.utils import httpx
 from PIL import Image
@@ -129,6 +132,7 @@ class TestDryRun:
         assert run(*arguments, "--output_dir", tmp_path / "out") == 0
         output = capsys.readouterr()
         assert "model org/fuse" in output.out and "space org/demo" in output.out
+        assert "  maefuse_hf/modeling_maefuse.py" in output.out and ".pyc" not in output.out
         assert re.search(r"  model.safetensors  [\d,]+ bytes\n", output.out)
         assert "Nothing was sent" in output.out
         assert "no --evaluation; the card says that nothing was measured" in output.err
@@ -138,6 +142,19 @@ class TestDryRun:
         assert run(*again, "--dry-run", "--output_dir", tmp_path / "again") == 0
         for path in published.iterdir():
             assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_the_space_as_it_is_sent_has_all_it_imports_and_names_its_model(tmp_path):
+    publish.write_space(tmp_path / "space", "org/fuse")
+    card = SpaceCard.load(tmp_path / "space" / "README.md")
+    assert card.data.models == ["org/fuse"] and card.data.python_version == "3.12"
+    assert "Give it a thermal picture" in card.text
+    code = "import app, maefuse_hf; print(maefuse_hf.__file__); print(maefuse_hf.SHIPPED_CHECKPOINT.is_dir())"
+    environment = {**os.environ, "PYTHONPATH": "."}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path / "space", env=environment, capture_output=True, text=True
+    )
+    assert done.stdout.split() == [str(tmp_path / "space" / "maefuse_hf" / "__init__.py"), "True"], done.stderr
 
 
 class TestCard:

@@ -16,10 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from huggingface_hub import HfApi, get_token
+from huggingface_hub import HfApi, SpaceCard, get_token
 from huggingface_hub.utils import httpx
 from transformers.utils import logging
 
+import maefuse_hf
 from maefuse_hf import SHIPPED_CHECKPOINT, MaeFuseImageProcessor, MaeFuseModel, MaeFusePipeline
 from maefuse_hf.example_scene import render_example_pair
 from maefuse_hf.pipeline_maefuse import TASK
@@ -28,12 +29,18 @@ from training.model_card import DETAILS, model_card, read_details, read_evaluati
 from training.recipe import TRAINING_CONFIG, find_runs, write_runs
 
 SPACE = Path(__file__).parent.parent / "space"
+PACKAGE = Path(maefuse_hf.__file__).parent
+SPACE_MODEL = "MAEFUSE_MODEL"
+"""The variable by which the demo knows its model."""
+
 EXAMPLE, JPEG_QUALITY = "example.jpg", 90
 METRICS = "metrics.json"
 WEIGHTS = "*.safetensors"
 REPLACED = ["*.py", WEIGHTS, "*.safetensors.index.json", TRAINING_CONFIG, DETAILS, METRICS]
 """What an earlier version may have left in a repository, under names that this one does not write again."""
-NOT_SENT = ["*__pycache__*", ".*", "*/.*"]
+NOT_SENT = ["__pycache__", ".*"]
+SPACE_REPLACED = ["*.py", "examples/*"]
+"""The same for a Space."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,7 +62,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--repo", metavar="ORG/NAME", help="where it shall go")
     parser.add_argument("--evaluation", type=Path, metavar="JSON", help="metrics.json of `maefuse evaluate`")
     parser.add_argument("--run", type=Path, metavar="DIR", help="its training run, if the checkpoint lies elsewhere")
-    parser.add_argument("--space", metavar="ORG/SPACE", help="send the demo in space/ there")
+    parser.add_argument("--space", metavar="ORG/SPACE", help="send the demo in space/ there, to show this model")
     parser.add_argument("--private", action="store_true", help="make new repositories private")
     parser.add_argument("--dry-run", action="store_true", help="send nothing, write the folder to --output_dir")
     parser.add_argument("--output_dir", type=Path, metavar="DIR", help="where --dry-run writes; empty or new")
@@ -70,36 +77,44 @@ def publish(options: argparse.Namespace) -> None:
         ValueError: if options, checkpoint, evaluation or `card.yaml` do not fit.
     """
     check_options(options)
-    if options.dry_run:
-        write_repository(options, options.output_dir)
-        announce("model", options.repo or "(no --repo)", options.output_dir)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.output_dir if options.dry_run else Path(temporary) / "model"
+        write_repository(options, folder)
+        announce("model", options.repo or "(no --repo)", folder)
+        space = Path(temporary) / "space"
         if options.space:
-            announce("space", options.space, SPACE)
-        print(f"Nothing was sent. Look at {options.output_dir / 'README.md'}")
-        return
+            write_space(space, options.repo)
+            announce("space", options.space, space)
+        if options.dry_run:
+            print(f"Nothing was sent. Look at {folder / 'README.md'}")
+            return
+        send(options, folder, space)
+
+
+def send(options: argparse.Namespace, folder: Path, space: Path) -> None:
+    """Send what was written, in one commit each."""
     api = HfApi()
-    with tempfile.TemporaryDirectory() as folder:
-        write_repository(options, Path(folder))
-        announce("model", options.repo, Path(folder))
-        api.create_repo(options.repo, private=options.private, exist_ok=True)
-        sent = api.upload_folder(
-            repo_id=options.repo,
-            folder_path=folder,
-            delete_patterns=REPLACED,
-            commit_message="Publish model, code and card",
-        )
-        print(f"Published {sent.commit_url}")
+    api.create_repo(options.repo, private=options.private, exist_ok=True)
+    sent = api.upload_folder(
+        repo_id=options.repo,
+        folder_path=folder,
+        delete_patterns=REPLACED,
+        commit_message="Publish model, code and card",
+    )
+    print(f"Published {sent.commit_url}")
     if options.space:
-        announce("space", options.space, SPACE)
         api.create_repo(options.space, repo_type="space", space_sdk="gradio", private=options.private, exist_ok=True)
+        api.add_space_variable(options.space, SPACE_MODEL, options.repo)
         sent = api.upload_folder(
             repo_id=options.space,
             repo_type="space",
-            folder_path=SPACE,
-            ignore_patterns=NOT_SENT,
+            folder_path=space,
+            delete_patterns=SPACE_REPLACED,
             commit_message="Publish the demo",
         )
         print(f"Published {sent.commit_url}")
+        if options.private:
+            print(f"The model is private: give the Space a secret HF_TOKEN that may read {options.repo}.")
 
 
 def check_options(options: argparse.Namespace) -> None:
@@ -177,6 +192,16 @@ def write_repository(options: argparse.Namespace, folder: Path) -> None:
         EXAMPLE,
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def write_space(folder: Path, repo: str | None) -> None:
+    """Write what the Space shall hold: the demo, which names its model, and the package, which no index has."""
+    shutil.copytree(SPACE, folder, ignore=shutil.ignore_patterns(*NOT_SENT))
+    shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=shutil.ignore_patterns(*NOT_SENT))
+    readme = folder / "README.md"
+    card = SpaceCard(readme.read_text(encoding="utf-8"), ignore_metadata_errors=False)
+    card.data["models"] = [repo] if repo else []
+    readme.write_text(str(card), encoding="utf-8")
 
 
 def announce(kind: str, name: str, folder: Path) -> None:

@@ -1,0 +1,266 @@
+"""The demo: two pictures in, one out. `python space/app.py`, or a Space on the Hub as it is.
+
+Host and port come from GRADIO_SERVER_NAME and GRADIO_SERVER_PORT, the model from MAEFUSE_MODEL (a folder or a name on
+the Hub); without it, the checkpoint that ships with the package is used and no network is needed.
+"""
+
+# ruff: noqa: E402
+
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from upkeep import choose_cache, keep_deleting
+
+CACHE = choose_cache()
+
+import gradio as gr
+from fusing import GAMMA_RANGE, NO_PALETTE, SIZE_LIMIT_RANGE, Fuser, Settings
+from handlers import EXAMPLES, Handlers
+from theme import CSS, THEME
+
+from maefuse_hf.checkpoint import load_checkpoint
+from maefuse_hf.thermal_palette import PALETTES
+
+MODEL_VARIABLE = "MAEFUSE_MODEL"
+LARGEST_FILE = "20mb"
+DELETE_EVERY_S, DELETE_AFTER_S = 300, 1800
+MOST_WAITING = 20
+
+TITLE = """
+# MaeFuse
+A thermal picture and a photo of the same scene become one picture that shows both.
+"""
+EMPTY = "Fuse a pair, and come back to this tab."
+ABOUT = f"""
+A masked autoencoder describes both pictures patch by patch. A comparative module (CFM) finds the contours that they
+share or that one has alone; a merging module (MFM), guided by these, takes from each picture what matters there.
+Brightness comes from both, colour from the photo. Paper: *MaeFuse: Transferring Omni Features with Pretrained Masked
+Autoencoders for Infrared and Visible Image Fusion via Guided Training*.
+
+- The two pictures must show the same view, pixel by pixel: nothing is aligned.
+- It shows where something is warm, not how warm. Do not rely on it where safety is at stake.
+- Deep (16-bit) infrared, PNG or TIFF, is scaled by its own percentiles. At most {LARGEST_FILE.upper()} a file.
+- Uploads and results are deleted from the server within {(DELETE_AFTER_S + DELETE_EVERY_S) // 60} minutes. Nothing of
+  them is kept.
+- From a program: the endpoint `/fuse`, which is also a tool for MCP clients; see “Use via API” below.
+"""
+NUMBERS_TEXT = """
+Measured on brightness, without colour and palette, with infrared as the model saw it. A picture alone keeps all of
+itself, so it can lead in VIF or Qabf and yet show nothing of the other.
+"""
+STRATEGY_TEXTS = {
+    "Mean": "The average of both descriptions: low contrast, hot things are dimmed by the photo's darkness.",
+    "CFM": "The comparative module alone: hot things and contours of both stand out.",
+    "MFM": "The merging module, guided by these contours, turns to both pictures again: the result above.",
+}
+INSIGHT_TEXTS = {
+    "Infrared features": "What the encoder finds. A square is a patch, a colour a kind of content in all three.",
+    "Photo features": "The same for the photo. What only one camera sees has a colour in one picture only.",
+    "Contours (CFM)": "What the comparative module makes of both: it should follow the outlines of either.",
+    "Merging (MFM)": "Where its attention goes: orange to infrared, blue to the photo, neither evenly to both.",
+}
+
+
+def build(fuser: Fuser) -> gr.Blocks:
+    """The page around a model; `launch` shows it."""
+    gr.set_static_paths([EXAMPLES])
+    defaults = Settings()
+    with gr.Blocks(title="MaeFuse", analytics_enabled=False, delete_cache=(DELETE_EVERY_S, DELETE_AFTER_S)) as page:
+        job, opened = gr.State(None), gr.State("about")
+        gr.Markdown(TITLE, elem_id="title")
+        with gr.Row():
+            with gr.Column(scale=3, min_width=320):
+                with gr.Tabs(overflow_behavior="wrap"):
+                    with gr.Tab("Photo | fused"):
+                        against_photo = slider("Photo", "against-photo")
+                    with gr.Tab("Infrared | fused"):
+                        against_infrared = slider("Infrared", "against-infrared")
+                    with gr.Tab("Fused"):
+                        result = gr.Image(
+                            label="Fused picture",
+                            format="png",
+                            type="filepath",
+                            interactive=False,
+                            elem_id="fused",
+                            buttons=["download", "fullscreen"],
+                        )
+                download = gr.DownloadButton("Download the fused picture (lossless PNG)", elem_id="download")
+            with gr.Column(scale=2, min_width=320):
+                with gr.Row():
+                    infrared = picture_input("Infrared", ["upload", "clipboard"], "infrared")
+                    visible = picture_input("Photo", ["upload", "clipboard", "webcam"], "visible")
+                resize = gr.Checkbox(
+                    defaults.resize_infrared,
+                    label="Resize infrared to the photo",
+                    info="If their sizes differ though both show the same view. It stretches, it does not align.",
+                )
+                button = gr.Button("Fuse", variant="primary", elem_id="fuse")
+                examples = gr.Examples(
+                    [list(pair) for pair in example_pairs()],
+                    [infrared, visible],
+                    label="Examples, rendered by us",
+                    visible_columns=[1],
+                    api_visibility="private",
+                )
+        with gr.Accordion("Settings", open=False, elem_id="settings"), gr.Row():
+            colour = gr.Checkbox(
+                defaults.colour, label="Colour", min_width=300, info="Keep the photo's colours, or give a grey picture."
+            )
+            palette = gr.Radio(
+                [NO_PALETTE, *PALETTES],
+                value=defaults.palette,
+                label="Thermal palette",
+                min_width=300,
+                info="Colours what is hot, as thermal cameras do; the rest stays.",
+            )
+            gamma = gr.Slider(
+                *GAMMA_RANGE,
+                defaults.infrared_gamma,
+                step=0.05,
+                label="Infrared gamma",
+                min_width=300,
+                info="Below 1 brings out what is dark in infrared, above 1 leaves only what is hottest.",
+            )
+            contour = gr.Radio(
+                [("learned from both", "cfm"), ("infrared", "infrared")],
+                value=defaults.contour,
+                label="Contours from",
+                min_width=300,
+                info="What guides the merging: the comparative module, or infrared alone.",
+            )
+            size_limit = gr.Slider(
+                *SIZE_LIMIT_RANGE,
+                defaults.size_limit,
+                step=64,
+                label="Size limit (pixels)",
+                min_width=300,
+                info="Longest side the model works at: more is sharper and slower. The result keeps the photo's size.",
+            )
+        with gr.Tabs(overflow_behavior="wrap"):
+            with gr.Tab("About") as about_tab:
+                gr.Markdown(ABOUT)
+            with gr.Tab("In numbers") as numbers_tab:
+                table = gr.HTML(EMPTY, elem_id="numbers")
+                gr.Markdown(NUMBERS_TEXT)
+            with gr.Tab("What the model saw") as insights_tab:
+                insights = captioned(INSIGHT_TEXTS)
+            with gr.Tab("Fusion strategies") as strategies_tab:
+                gr.Markdown("What the decoder is given, as in Figure 1 of the paper.")
+                strategies = captioned(STRATEGY_TEXTS)
+
+        cache = Path(result.GRADIO_CACHE)
+        handlers = Handlers(fuser, cache)
+        chosen = [colour, palette, gamma, contour, size_limit, resize]
+        model: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
+        hidden: dict[str, Any] = {"api_visibility": "private"}
+        looks: dict[str, tuple[Any, Any, list[Any]]] = {
+            "numbers": (numbers_tab, handlers.numbers, [table]),
+            "insights": (insights_tab, handlers.insights, insights),
+            "strategies": (strategies_tab, handlers.strategies, strategies),
+        }
+
+        def fuse_when(happens: Any, **visibility: Any) -> None:
+            """Fuse when this happens, then show it, then bring the tab that is open up to date."""
+            fused = happens(
+                handlers.fuse,
+                [infrared, visible, *chosen],
+                result,
+                preprocess=False,  # a file that is no picture shall be named by us, not fail inside Gradio
+                show_progress_on=[against_photo, against_infrared, result],
+                **visibility,
+                **model,
+            ).success(
+                handlers.show,
+                [infrared, visible, result, *chosen],
+                [against_photo, against_infrared, download, job],
+                preprocess=False,
+                show_progress="hidden",
+                **hidden,
+            )
+            for name, (_, look, shown) in looks.items():
+                fused.success(partial(look_if_open, name, look), [opened, job], shown, **hidden, **model)
+
+        fuse_when(button.click, api_name="fuse")
+        # not as the inputs' values: these would be the API's defaults
+        loaded = page.load(lambda: example_pairs()[0], None, [infrared, visible], show_progress="hidden", **hidden)
+        fuse_when(loaded.then, **hidden)
+        fuse_when(examples.load_input_event.then, **hidden)
+        about_tab.select(lambda: "about", None, opened, queue=False, **hidden)
+        for name, (tab, look, shown) in looks.items():
+            tab.select(partial(str, name), None, opened, queue=False, **hidden)
+            tab.select(look, job, shown, **hidden, **model)
+        for picture in (infrared, visible):
+            picture.upload(handlers.for_browsers, picture, picture, preprocess=False, **hidden)
+    return page
+
+
+def look_if_open(name: str, look: Callable[[Any], Any], opened: str, job: Any) -> Any:
+    """What a tab shows after a fusion: something new if it is open, else what it shows already."""
+    return look(job) if opened == name else gr.skip()
+
+
+def example_pairs() -> list[tuple[str, str]]:
+    """The pairs in `examples/`, infrared and visible."""
+    folders = sorted(path for path in EXAMPLES.iterdir() if path.is_dir())
+    return [(str(folder / "infrared.png"), str(folder / "visible.jpg")) for folder in folders]
+
+
+def slider(before: str, elem_id: str) -> gr.ImageSlider:
+    """A slider between a source, on the left, and the fused picture."""
+    return gr.ImageSlider(
+        label=f"{before} | fused",
+        format="jpeg",
+        interactive=False,
+        elem_id=elem_id,
+        buttons=["fullscreen"],
+        max_height=620,
+    )
+
+
+def picture_input(label: str, sources: list[Any], elem_id: str) -> gr.Image:
+    """Where a picture is uploaded, pasted or taken; its file goes on as it is, at its own depth."""
+    return gr.Image(
+        label=label,
+        sources=sources,
+        type="filepath",
+        image_mode=None,
+        height=220,
+        min_width=140,
+        buttons=["fullscreen"],
+        elem_id=elem_id,
+    )
+
+
+def captioned(texts: Mapping[str, str]) -> list[gr.Image]:
+    """Pictures in a row, each under its name with a line on what to see."""
+    pictures = []
+    with gr.Row():
+        for name, text in texts.items():
+            with gr.Column(min_width=260):
+                pictures.append(
+                    gr.Image(label=name, format="webp", interactive=False, buttons=["download", "fullscreen"])
+                )
+                gr.Markdown(text)
+    return pictures
+
+
+def launch(page: gr.Blocks, **options: Any) -> tuple[Any, str, str]:
+    """Serve the page with its limits and its look; `options` go to Gradio's `launch`."""
+    keep_deleting(CACHE, DELETE_EVERY_S, DELETE_AFTER_S)
+    page.queue(max_size=MOST_WAITING, default_concurrency_limit=4)
+    return page.launch(
+        theme=THEME,
+        css=CSS,
+        max_file_size=LARGEST_FILE,
+        mcp_server=True,
+        ssr_mode=False,
+        footer_links=["api", "gradio", "settings"],
+        **options,
+    )
+
+
+if __name__ == "__main__":
+    launch(build(Fuser(*load_checkpoint(os.environ.get(MODEL_VARIABLE)))))

@@ -1,0 +1,190 @@
+"""Two uploaded files and a person's settings in, pictures out; every problem is a sentence for that person."""
+
+import io
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import ExifTags, Image
+from transformers.feature_extraction_utils import BatchFeature
+
+from maefuse_hf import MaeFuseImageProcessor, MaeFuseModel, MaeFuseOutput
+from maefuse_hf.image_processing_maefuse import DAMAGED
+from maefuse_hf.thermal_palette import PALETTES, seen_infrared, thermal_overlay
+
+NO_PALETTE = "none"
+GAMMA_RANGE = (0.2, 3.0)
+SIZE_LIMIT_RANGE = (256, 2048)
+MOST_PIXELS = 30_000_000
+"""The largest picture that is decoded, whatever it shall be reduced to."""
+
+EVEN_GREY = 0.5
+
+LYING_ORIENTATIONS = range(5, 9)
+"""Values of the EXIF orientation under which width and height change places."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a person can choose; each field is a control of the page and a parameter of the API.
+
+    colour: keep the photo's colours, or give a grey picture.
+    palette: colour what is hot by this thermal palette; "none", or a name in `maefuse_hf.thermal_palette.PALETTES`.
+    infrared_gamma: exponent of the infrared picture in [0, 1] before fusion (paper, section 4.4); below 1 brightens.
+    contour: what guides the merging, "cfm" (learned) or "infrared" (paper, section 4.4).
+    size_limit: longest side in pixels at which the model works; the result has the photo's own size.
+    resize_infrared: stretch infrared to the photo's size where they differ.
+
+    Raises:
+        ValueError: a number out of range, or an unknown palette or contour.
+    """
+
+    colour: bool = True
+    palette: str = NO_PALETTE
+    infrared_gamma: float = 1.0
+    contour: str = "cfm"
+    size_limit: int = 1024
+    resize_infrared: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value, (low, high) in (
+            ("infrared gamma", self.infrared_gamma, GAMMA_RANGE),
+            ("size limit", self.size_limit, SIZE_LIMIT_RANGE),
+        ):
+            if not isinstance(value, (int, float)) or not low <= value <= high:
+                raise ValueError(f"The {name} is {value}; choose {low} to {high}.")
+        if self.palette != NO_PALETTE and self.palette not in PALETTES:
+            raise ValueError(f"There is no palette {self.palette!r}; choose {NO_PALETTE}, {', '.join(PALETTES)}.")
+        if self.contour not in ("cfm", "infrared"):
+            raise ValueError(f"Contours cannot come from {self.contour!r}; choose 'cfm' or 'infrared'.")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two pictures, opened and checked."""
+
+    infrared: Image.Image
+    visible: Image.Image
+
+
+@dataclass(frozen=True)
+class Fuser:
+    """A model with its processor, and what the page asks of them."""
+
+    model: MaeFuseModel
+    processor: MaeFuseImageProcessor
+
+    def prepare(self, pair: Pair, settings: Settings) -> BatchFeature:
+        """What goes into the model, on its device: infrared scaled to [0, 1] as the processor does, then its gamma."""
+        check_sizes(pair, settings)
+        overrides: dict[str, Any] = {"resize_infrared": settings.resize_infrared}
+        # a model that was published with a size of its own keeps it
+        own_size = self.processor.size  # type: ignore[attr-defined]
+        if own_size is None and max(pair.visible.size) > settings.size_limit:
+            overrides["size"] = dict.fromkeys(("shortest_edge", "longest_edge"), int(settings.size_limit))
+        inputs = self.processor(
+            infrared=pair.infrared,
+            visible=pair.visible,
+            return_tensors="pt",
+            **overrides,
+        ).to(self.model.device)
+        inputs["infrared"] = inputs["infrared"] ** settings.infrared_gamma
+        return inputs
+
+    @torch.inference_mode()
+    def run(self, inputs: BatchFeature, contour: str, fusion: str = "mfm", attentions: bool = False) -> MaeFuseOutput:
+        """The model's output; `contour` counts only where the merging module runs."""
+        guide = contour if fusion == "mfm" else "cfm"
+        return self.model(**inputs, fusion=fusion, contour=guide, output_attentions=attentions)
+
+    def run_empty(self, inputs: BatchFeature, contour: str) -> MaeFuseOutput:
+        """The model's output for two even grey pictures of the same size."""
+        even = torch.full_like(inputs["infrared"], EVEN_GREY)
+        return self.run(BatchFeature({"infrared": even, "visible": even}), contour)
+
+    def fuse(self, pair: Pair, settings: Settings, fusion: str = "mfm") -> Image.Image:
+        """The fused picture at the photo's size: RGB, or grey without colour and palette.
+
+        Raises:
+            OSError, ValueError: for pictures that cannot be used, in words for the person who gave them.
+        """
+        inputs = self.prepare(pair, settings)
+        outputs = self.run(inputs, settings.contour, fusion)
+        return finish(self.processor.post_process_image_fusion(outputs, inputs)[0], inputs, settings)
+
+    def seen(self, pair: Pair, settings: Settings) -> Image.Image:
+        """The infrared picture as the model sees it, grey, at the photo's size."""
+        return as_grey_picture(seen_infrared(self.prepare(pair, settings)))
+
+
+def finish(picture: Image.Image, inputs: BatchFeature, settings: Settings) -> Image.Image:
+    """Take the colour, and put a thermal palette over it, as the settings say."""
+    picture = picture if settings.colour else picture.convert("L")
+    if settings.palette == NO_PALETTE:
+        return picture
+    return thermal_overlay(picture, seen_infrared(inputs), settings.palette)
+
+
+def open_pair(infrared: str | None, visible: str | None) -> Pair:
+    """Open two uploaded files.
+
+    Raises:
+        OSError, ValueError: what `open_picture` raises.
+    """
+    return Pair(open_picture(infrared, "infrared picture"), open_picture(visible, "photo"))
+
+
+def open_picture(path: str | None, name: str) -> Image.Image:
+    """Open one uploaded file, without a word about where it lies.
+
+    Raises:
+        OSError: if it is gone, no picture, or damaged.
+        ValueError: if none came, or it has too many pixels.
+    """
+    if path is None:
+        raise ValueError(f"The {name} is missing. Give both: a thermal picture and a photo of the same scene.")
+    try:
+        picture = Image.open(io.BytesIO(Path(path).read_bytes()))
+    except FileNotFoundError as error:
+        raise OSError(f"The {name} is no longer here: uploads are deleted soon. Upload it again.") from error
+    except (OSError, Image.DecompressionBombError) as error:
+        raise OSError(f"The {name} is no picture that can be read. Give PNG, TIFF, JPEG or WebP.") from error
+    width, height = picture.size
+    if width * height > MOST_PIXELS:
+        raise ValueError(
+            f"The {name} is too large: {width} × {height} pixels are {width * height / 1e6:.0f} million, and "
+            f"{MOST_PIXELS / 1e6:.0f} million are the most. Reduce it first."
+        )
+    try:
+        picture.load()
+    except DAMAGED as error:
+        raise OSError(f"The {name} is damaged and cannot be read to its end. Copy or export it again.") from error
+    return picture
+
+
+def check_sizes(pair: Pair, settings: Settings) -> None:
+    """Raise a `ValueError` that says what to tick where the pictures differ in size."""
+    infrared, visible = upright_size(pair.infrared), upright_size(pair.visible)
+    if infrared != visible and not settings.resize_infrared:
+        raise ValueError(
+            f"The infrared picture is {infrared[0]} × {infrared[1]} pixels, the photo {visible[0]} × {visible[1]}. If "
+            "both show the same view, tick “Resize infrared to the photo” (API: resize_infrared=True) and fuse again."
+        )
+
+
+def upright_size(picture: Image.Image) -> tuple[int, int]:
+    """(width, height) as the picture is to be looked at."""
+    lies = picture.getexif().get(ExifTags.Base.Orientation) in LYING_ORIENTATIONS
+    return picture.size[::-1] if lies else picture.size
+
+
+def limited(settings: Settings, size_limit: int) -> Settings:
+    """The same settings at no more than this size."""
+    return replace(settings, size_limit=min(settings.size_limit, size_limit))
+
+
+def as_grey_picture(values: np.ndarray) -> Image.Image:
+    """(H, W) in [0, 1] as a picture of mode "L"."""
+    return Image.fromarray(np.rint(values * 255).clip(0, 255).astype(np.uint8))

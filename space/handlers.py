@@ -1,0 +1,220 @@
+"""What the page's events do: files and settings in, values for components out, problems as messages."""
+
+import functools
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import gradio as gr
+import numpy as np
+import torch
+from fusing import NO_PALETTE, Fuser, Settings, as_grey_picture, limited, open_pair, open_picture
+from insights import enlarged, feature_pictures, has_shares, infrared_shares, share_picture
+from measured import as_table, measure
+from PIL import Image, ImageOps
+from zero_gpu import on_gpu
+
+from maefuse_hf import MaeFuseOutput
+from maefuse_hf.thermal_palette import seen_infrared
+
+Upload = dict[str, Any] | None
+"""A file as Gradio hands it over, or nothing."""
+
+Job = tuple[str, str, Settings]
+"""What was fused last on a page: the two files and the settings."""
+
+EXAMPLES = Path(__file__).parent / "examples"
+FUSED_NAME = "fused.png"
+LONGEST_SHOWN = 1600
+"""Side by side in the slider larger pictures are reduced to this; the download is not."""
+
+LONGEST_LOOKED_INTO = 512
+"""Size limit of the tabs that run the model again to look into it."""
+
+PNG_MODES = ("L", "RGB", "RGBA", "I;16")
+REMEMBERED_EXAMPLES = 64
+STRATEGIES = ("mean", "cfm", "mfm")
+
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+
+
+def said(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
+    """Turn the errors that are meant for people into messages on the page, without traceback or path."""
+
+    @functools.wraps(function)
+    def wrapper(*arguments: Parameters.args, **options: Parameters.kwargs) -> Result:
+        try:
+            return function(*arguments, **options)
+        except (OSError, ValueError) as error:
+            message = error.strerror if isinstance(error, OSError) and error.filename else str(error)
+            raise gr.Error(f"{message}", title="Not fused", print_exception=False) from error
+
+    return wrapper
+
+
+class Handlers:
+    """The functions of the page around one model.
+
+    Args:
+        fuser: the model and its processor.
+        folder: where pictures to download are written, in Gradio's cache, which deletes them.
+    """
+
+    def __init__(self, fuser: Fuser, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.fuser, self.folder = fuser, folder
+        self.fuse_files = on_gpu(self.fuse_files_here)
+        self.numbers_of = on_gpu(self.numbers_here)
+        self.insights_of = on_gpu(self.insights_here)
+        self.strategies_of = on_gpu(self.strategies_here)
+        self.fuse_example = functools.lru_cache(REMEMBERED_EXAMPLES)(self.fuse_files)
+
+    @said
+    def fuse(
+        self,
+        infrared: Upload,
+        visible: Upload,
+        colour: bool = True,
+        palette: str = NO_PALETTE,
+        infrared_gamma: float = 1.0,
+        contour: str = "cfm",
+        size_limit: int = 1024,
+        resize_infrared: bool = False,
+    ) -> str:
+        """Fuse a registered infrared (thermal) and visible picture of one scene into one picture that shows both.
+
+        Args:
+            infrared: the thermal picture, 8 or 16 bit, hot things bright; of the photo's size, or see resize_infrared.
+            visible: the photo of the same view, colour or grey.
+            colour: True keeps the photo's colours, False gives a grey picture.
+            palette: colours what is hot: none, ironbow, rainbow, arctic or red-hot.
+            infrared_gamma: exponent applied to infrared before fusion, 0.2 to 3; below 1 brings out dark detail.
+            contour: where contours come from: cfm (learned from both pictures) or infrared.
+            size_limit: longest side in pixels at which the model works, 256 to 2048; the result has the photo's size.
+            resize_infrared: stretch infrared to the photo's size if they differ. Nothing is aligned.
+
+        Returns:
+            The fused picture as a lossless PNG of the photo's size.
+        """
+        settings = Settings(colour, palette, infrared_gamma, contour, size_limit, resize_infrared)
+        files = self.path_of(infrared), self.path_of(visible)
+        run = self.fuse_example if all(map(is_example, files)) else self.fuse_files
+        target = Path(tempfile.mkdtemp(dir=self.folder)) / FUSED_NAME
+        run(*files, settings).save(target)
+        return str(target)
+
+    @said
+    def show(self, infrared: Upload, visible: Upload, fused: Upload, *settings: Any) -> tuple[Any, ...]:
+        """After a fusion: both sliders, the file to download, and the job, for the tabs that look closer."""
+        files, chosen = (self.path_of(infrared), self.path_of(visible)), Settings(*settings)
+        pair = open_pair(*files)
+        before = shown(self.fuser.seen(pair, chosen)), shown(ImageOps.exif_transpose(pair.visible))
+        path = self.path_of(fused)
+        assert path is not None  # this runs only after `fuse` made it
+        with Image.open(path) as picture:
+            after = shown(picture)
+        return (before[1], after), (before[0], after), path, (*files, chosen)
+
+    @said
+    def numbers(self, job: Job | None) -> str:
+        """The table of metrics."""
+        return self.numbers_of(job) if job else ""
+
+    @said
+    def insights(self, job: Job | None) -> tuple[Image.Image | None, ...]:
+        """Features of infrared, photo and contours, and where the merging looks; the last is None if not to be had."""
+        return self.insights_of(job) if job else (None,) * 4
+
+    @said
+    def strategies(self, job: Job | None) -> tuple[Image.Image | None, ...]:
+        """The same pair fused by each of `STRATEGIES`."""
+        return self.strategies_of(job) if job else (None,) * len(STRATEGIES)
+
+    def for_browsers(self, upload: Upload) -> Any:
+        """A TIFF, which browsers do not show, as a PNG of the same pixels; anything else stays as it is."""
+        try:
+            path = self.path_of(upload)
+            with open_picture(path, "picture") as picture:
+                if picture.format != "TIFF" or picture.mode not in PNG_MODES:
+                    return gr.skip()
+                target = Path(tempfile.mkdtemp(dir=self.folder)) / f"{Path(path or '').stem}.png"
+                ImageOps.exif_transpose(picture).save(target)
+        except (OSError, ValueError):
+            # said when it is to be fused
+            return gr.skip()
+        return str(target)
+
+    def path_of(self, upload: Upload) -> str | None:
+        """Where an uploaded file lies, or None if there is none.
+
+        Gradio checks only what a client marks as a file, so that it is checked here again.
+
+        Raises:
+            ValueError: if the path is neither an upload nor an example.
+        """
+        if upload is None or upload["path"] is None:
+            return None
+        path = Path(upload["path"]).resolve()
+        if not any(path.is_relative_to(folder.resolve()) for folder in (self.folder, EXAMPLES)):
+            raise ValueError("Only uploaded files are fused. Upload the picture first.")
+        return str(path)
+
+    def fuse_files_here(self, infrared: str | None, visible: str | None, settings: Settings) -> Image.Image:
+        """Fuse two files."""
+        return self.fuser.fuse(open_pair(infrared, visible), settings)
+
+    def numbers_here(self, job: Job) -> str:
+        """Measure the picture as the model made it, without the palette, which would change its luminance."""
+        *files, settings = job
+        pair = open_pair(*files)
+        inputs = self.fuser.prepare(pair, settings)
+        outputs = self.fuser.run(inputs, settings.contour)
+        fused = self.fuser.processor.post_process_image_fusion(outputs, inputs)[0]
+        infrared, visible = as_grey_picture(seen_infrared(inputs)), ImageOps.exif_transpose(pair.visible)
+        systems = {"fused": fused, "photo alone": visible, "infrared alone": infrared}
+        return as_table(list(systems), measure(systems, infrared, visible))
+
+    def insights_here(self, job: Job) -> tuple[Image.Image | None, ...]:
+        """Run the model once more and look inside."""
+        *files, settings = job
+        inputs = self.fuser.prepare(open_pair(*files), limited(settings, LONGEST_LOOKED_INTO))
+        weighs = has_shares(self.fuser.model.config)
+        outputs = self.fuser.run(inputs, settings.contour, attentions=weighs)
+        fused = self.fuser.processor.post_process_image_fusion(outputs, inputs)[0]
+        grid = self.fuser.model.patch_grid(inputs["infrared"])
+        patch = self.fuser.model.patch_size
+        sizes = inputs["resized_sizes" if "resized_sizes" in inputs else "original_sizes"]
+        size = tuple(reversed(sizes[0].tolist()))
+        features, empty = features_of(outputs), features_of(self.fuser.run_empty(inputs, settings.contour))
+        pictures = [enlarged(tokens, patch, size) for tokens in feature_pictures(features, empty, grid).values()]
+        if not weighs:
+            return (*pictures, None)
+        shares = Image.fromarray(infrared_shares(outputs, grid))
+        smooth = shares.resize((grid[1] * patch, grid[0] * patch), Image.Resampling.BILINEAR).crop((0, 0, *size))
+        return (*pictures, share_picture(np.asarray(smooth), fused.resize(size, Image.Resampling.LANCZOS)))
+
+    def strategies_here(self, job: Job) -> tuple[Image.Image | None, ...]:
+        """Fuse by each strategy, at a size that three runs can bear."""
+        *files, settings = job
+        pair = open_pair(*files)
+        small = limited(settings, LONGEST_LOOKED_INTO)
+        return tuple(shown(self.fuser.fuse(pair, small, strategy)) for strategy in STRATEGIES)
+
+
+def features_of(outputs: MaeFuseOutput) -> dict[str, torch.Tensor]:
+    """Name to features (tokens, hidden) of the one pair."""
+    return {name: outputs[f"{name}_features"][0] for name in ("infrared", "visible", "contour")}
+
+
+def is_example(path: str | None) -> bool:
+    """Whether this is one of the pictures that come with the page."""
+    return path is not None and EXAMPLES in Path(path).parents
+
+
+def shown(picture: Image.Image) -> Image.Image:
+    """A copy no longer than `LONGEST_SHOWN`."""
+    copy = picture.copy()
+    copy.thumbnail((LONGEST_SHOWN, LONGEST_SHOWN), Image.Resampling.LANCZOS)
+    return copy

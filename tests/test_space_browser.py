@@ -1,0 +1,179 @@
+"""The page as people use it, in a real Chromium: `python -m pytest -m browser`."""
+
+import shutil
+
+import app
+import numpy as np
+import pytest
+from fusing import Fuser, Settings
+from handlers import Handlers
+from PIL import Image
+
+from maefuse_hf.checkpoint import load_checkpoint
+from maefuse_hf.example_scene import render_example_pair
+from maefuse_hf.pair_fusion import fuse_pair
+
+pytestmark = pytest.mark.browser
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# a browser in a container has no sandbox, and speaks to its maker unless told not to
+OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE_MS = 60_000
+WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
+SIZE = (128, 160)
+
+
+@pytest.fixture(scope="module")
+def fuser():
+    return Fuser(*load_checkpoint(device="cpu"))
+
+
+@pytest.fixture(scope="module")
+def url(fuser, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("cache")))
+        page = app.build(fuser)
+        _, url, _ = app.launch(page, prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+        yield url
+        page.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.fail(f"None of {', '.join(BROWSERS)} is on the PATH; see CONTRIBUTING.md.")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=OPTIONS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(params=[(width, scheme) for width, scheme in (("desktop", "light"), ("phone", "dark"))], ids=" ".join)
+def page(request, browser, url):
+    """The page with its first example fused. At the end: no other host was asked, and the console has no error."""
+    width, scheme = request.param
+    size = dict(zip(("width", "height"), WIDTHS[width]))
+    context = browser.new_context(viewport=size, color_scheme=scheme, accept_downloads=True)
+    page = context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    elsewhere, errors = [], []
+    page.on(
+        "request", lambda asked: None if asked.url.startswith((url, "data:", "blob:")) else elsewhere.append(asked.url)
+    )
+    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(url)
+    wait_for_picture(page, "#against-photo", 640)
+    yield page
+    context.close()
+    assert elsewhere == [] and errors == []
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    for name, picture in zip(("infrared", "visible"), render_example_pair(*SIZE)):
+        picture.save(folder / f"{name}.png")
+    render_example_pair(*SIZE)[0].resize((80, 64)).save(folder / "small.png")
+    (folder / "notes.png").write_text("hello")
+    return folder
+
+
+def wait_for_picture(page, where, width):
+    """Until every picture there has this width, and there is one."""
+    page.wait_for_function(
+        """([where, width]) => {
+            const pictures = [...document.querySelectorAll(`${where} img`)];
+            return pictures.length && pictures.every(one => one.complete && one.naturalWidth === width);
+        }""",
+        arg=[where, width],
+    )
+
+
+def upload(page, where, file):
+    """In place of the picture that is there."""
+    page.locator(where).get_by_label("Remove Image").click()
+    page.locator(f"{where} input[type=file]").set_input_files(file)
+    page.locator(f"{where} img").wait_for()
+
+
+def test_upload_fuse_slide_download(page, files, fuser, tmp_path):
+    upload(page, "#infrared", files / "infrared.png")
+    upload(page, "#visible", files / "visible.png")
+    wait_for_picture(page, "#visible", SIZE[1])
+    page.locator("#fuse").click()
+    wait_for_picture(page, "#against-photo", SIZE[1])
+    page.screenshot(path=tmp_path / "page.png", full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+    slider = page.locator("#against-photo").get_by_test_id("slider")
+    slider.scroll_into_view_if_needed()
+    before = slider.bounding_box()
+    middle = before["x"] + before["width"] / 2, before["y"] + before["height"] / 2
+    page.mouse.move(*middle)
+    page.mouse.down()
+    page.mouse.move(middle[0] + 80, middle[1], steps=4)
+    page.mouse.up()
+    assert slider.bounding_box()["x"] - before["x"] == pytest.approx(80, abs=10)
+
+    with page.expect_download() as download:
+        page.locator("#download").click()
+    assert download.value.suggested_filename == "fused.png"
+    expected = fuse_pair(fuser.model, fuser.processor, *render_example_pair(*SIZE)).picture
+    with Image.open(download.value.path()) as picture:
+        assert picture.format == "PNG" and np.array_equal(picture, expected)
+
+
+def test_an_example_is_one_click_away(page):
+    page.locator(".gallery-item").nth(1).click()
+    for where in ("#infrared", "#visible", "#against-photo"):
+        wait_for_picture(page, where, 480)
+
+
+def test_tabs_and_settings(page, fuser, files):
+    upload(page, "#infrared", files / "infrared.png")
+    upload(page, "#visible", files / "visible.png")
+    page.get_by_role("tab", name="In numbers").click()
+    page.locator("#numbers table").wait_for()
+    numbers = page.locator("#numbers").inner_text()
+    page.locator("#settings").get_by_text("Settings").click()
+    page.get_by_label("ironbow").check()
+    page.locator("#fuse").click()
+    wait_for_picture(page, "#against-infrared, #against-photo", SIZE[1])
+    page.wait_for_function("before => document.querySelector('#numbers').innerText !== before", arg=numbers)
+    with page.expect_download() as download:
+        page.locator("#download").click()
+    settings = Settings(palette="ironbow")
+    expected = Handlers(fuser, files / "cache").fuse_files_here(
+        str(files / "infrared.png"), str(files / "visible.png"), settings
+    )
+    assert np.array_equal(Image.open(download.value.path()), expected)
+    for tab, count in (("What the model saw", 4), ("Fusion strategies", 3)):
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_function(
+            "count => document.querySelectorAll('[role=tabpanel] .image-frame img').length >= count", arg=count
+        )
+
+
+def test_problems_are_said_and_can_be_solved(page, files):
+    upload(page, "#infrared", files / "notes.png")
+    upload(page, "#visible", files / "visible.png")
+    page.locator("#fuse").click()
+    page.get_by_text("The infrared picture is no picture that can be read").wait_for()
+    upload(page, "#infrared", files / "small.png")
+    page.locator("#fuse").click()
+    page.get_by_text("80 × 64 pixels, the photo 160 × 128").wait_for()
+    page.get_by_label("Resize infrared to the photo").check()
+    page.locator("#fuse").click()
+    wait_for_picture(page, "#against-photo", SIZE[1])

@@ -1,0 +1,185 @@
+import io
+
+import numpy as np
+import pytest
+import torch
+from conftest import small_model
+from fusing import (
+    MOST_PIXELS,
+    Fuser,
+    Pair,
+    Settings,
+    as_grey_picture,
+    check_sizes,
+    limited,
+    open_pair,
+    open_picture,
+    upright_size,
+)
+from PIL import Image
+
+from maefuse_hf import MaeFuseImageProcessor
+from maefuse_hf.example_scene import render_example_pair
+from maefuse_hf.pair_fusion import fuse_pair
+from maefuse_hf.thermal_palette import thermal_overlay
+
+
+@pytest.fixture(scope="module")
+def fuser():
+    return Fuser(small_model(), MaeFuseImageProcessor(size_divisor=8))
+
+
+@pytest.fixture(scope="module")
+def pair():
+    return Pair(*render_example_pair(68, 84))
+
+
+def deep(infrared):
+    """The same picture as a thermal camera's raw values."""
+    return Image.fromarray(np.asarray(infrared).astype(np.uint16) * 8 + 7000)
+
+
+class TestSettings:
+    @pytest.mark.parametrize(
+        ("field", "value", "message"),
+        [
+            ("infrared_gamma", 0.1, "The infrared gamma is 0.1; choose 0.2 to 3.0"),
+            ("infrared_gamma", float("nan"), "gamma is nan"),
+            ("infrared_gamma", "1", "gamma is 1; choose"),
+            ("size_limit", 9000, "The size limit is 9000; choose 256 to 2048"),
+            ("size_limit", None, "size limit is None"),
+            ("palette", "gold", "no palette 'gold'; choose none, ironbow"),
+            ("contour", "visible", "Contours cannot come from 'visible'; choose 'cfm' or 'infrared'"),
+        ],
+    )
+    def test_what_is_refused(self, field, value, message):
+        with pytest.raises(ValueError, match=message):
+            Settings(**{field: value})
+
+    def test_a_limit_only_lowers(self):
+        assert limited(Settings(), 512).size_limit == 512
+        assert limited(Settings(size_limit=300), 512).size_limit == 300
+
+
+class TestFuse:
+    def test_by_default_it_is_the_package_s_own_picture(self, fuser, pair):
+        expected = fuse_pair(fuser.model, fuser.processor, pair.infrared, pair.visible).picture
+        assert np.array_equal(fuser.fuse(pair, Settings()), expected)
+
+    @pytest.mark.parametrize("contour", ["cfm", "infrared"])
+    @pytest.mark.parametrize("fusion", ["mean", "cfm", "mfm"])
+    def test_strategies_and_contours(self, fuser, pair, fusion, contour):
+        guide = contour if fusion == "mfm" else "cfm"
+        expected = fuse_pair(fuser.model, fuser.processor, pair.infrared, pair.visible, fusion, guide).picture
+        assert np.array_equal(fuser.fuse(pair, Settings(contour=contour), fusion), expected)
+
+    def test_without_colour_it_is_the_grey_of_the_same(self, fuser, pair):
+        grey = fuser.fuse(pair, Settings(colour=False))
+        assert grey.mode == "L" and np.array_equal(grey, fuser.fuse(pair, Settings()).convert("L"))
+
+    def test_palette(self, fuser, pair):
+        heat = np.asarray(pair.infrared, np.float32) / 255
+        for colour in (True, False):
+            plain = fuser.fuse(pair, Settings(colour=colour))
+            painted = fuser.fuse(pair, Settings(colour=colour, palette="rainbow"))
+            assert np.array_equal(painted, thermal_overlay(plain, heat, "rainbow"))
+
+    @pytest.mark.parametrize("convert", [lambda picture: picture, deep])
+    def test_gamma_is_applied_to_scaled_infrared_alone(self, fuser, pair, convert):
+        pair = Pair(convert(pair.infrared), pair.visible)
+        plain, bright = (fuser.prepare(pair, Settings(infrared_gamma=gamma)) for gamma in (1.0, 0.5))
+        assert torch.equal(bright["infrared"], plain["infrared"].sqrt())
+        assert torch.equal(bright["visible"], plain["visible"])
+        assert plain["infrared"].max() == pytest.approx(1, abs=0.1)
+        expected = fuser.model(bright["infrared"], bright["visible"]).fused
+        picture = fuser.processor.post_process_image_fusion(expected, bright)[0]
+        assert np.array_equal(fuser.fuse(pair, Settings(infrared_gamma=0.5)), picture)
+
+    def test_size_limit_only_reduces_and_the_result_keeps_its_size(self, fuser):
+        wide = Pair(*render_example_pair(200, 400))
+        inputs = fuser.prepare(wide, Settings(size_limit=256))
+        assert inputs["resized_sizes"].tolist() == [[128, 256]]
+        expected = fuse_pair(fuser.model, fuser.processor, wide.infrared, wide.visible, size=(128, 256)).picture
+        picture = fuser.fuse(wide, Settings(size_limit=256))
+        assert picture.size == (400, 200) and np.array_equal(picture, expected)
+        assert "resized_sizes" not in fuser.prepare(wide, Settings(size_limit=400))
+
+    def test_a_model_with_a_size_of_its_own_keeps_it(self, fuser):
+        own = Fuser(fuser.model, MaeFuseImageProcessor(size_divisor=8, size=(64, 64)))
+        inputs = own.prepare(Pair(*render_example_pair(200, 400)), Settings(size_limit=256))
+        assert inputs["resized_sizes"].tolist() == [[64, 64]]
+
+    def test_seen_is_what_goes_in(self, fuser, pair):
+        assert np.array_equal(fuser.seen(pair, Settings()), pair.infrared)
+        brighter = np.asarray(fuser.seen(pair, Settings(infrared_gamma=0.5)), float)
+        np.testing.assert_allclose(brighter, 255 * np.sqrt(np.asarray(pair.infrared) / 255), atol=0.51)
+
+    def test_of_an_empty_picture_every_place_is_even(self, fuser, pair):
+        outputs = fuser.run_empty(fuser.prepare(pair, Settings()), "cfm")
+        assert torch.equal(outputs.infrared_features, outputs.visible_features)
+
+
+class TestSizes:
+    def test_they_differ(self, fuser, pair):
+        small = Pair(pair.infrared.resize((42, 34)), pair.visible)
+        with pytest.raises(ValueError, match=r"42 × 34 pixels, the photo 84 × 68.*tick “Resize infrared to the photo”"):
+            fuser.fuse(small, Settings())
+        assert fuser.fuse(small, Settings(resize_infrared=True)).size == (84, 68)
+
+    def test_a_photo_on_its_side_counts_as_upright(self, pair):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        file = io.BytesIO()
+        pair.visible.transpose(Image.Transpose.ROTATE_90).save(file, "PNG", exif=exif)
+        lying = Image.open(file)
+        assert lying.size == (68, 84) and upright_size(lying) == (84, 68)
+        check_sizes(Pair(pair.infrared, lying), Settings())
+
+
+class TestOpen:
+    def test_what_is_opened_keeps_its_depth(self, tmp_path, pair):
+        deep(pair.infrared).save(tmp_path / "i.tiff")
+        pair.visible.save(tmp_path / "v.webp", lossless=True)
+        opened = open_pair(str(tmp_path / "i.tiff"), str(tmp_path / "v.webp"))
+        assert np.array_equal(opened.infrared, deep(pair.infrared))
+        assert np.array_equal(opened.visible, pair.visible)
+
+    def test_one_is_missing(self, tmp_path, pair):
+        pair.visible.save(tmp_path / "v.png")
+        with pytest.raises(ValueError, match=r"The infrared picture is missing. Give both"):
+            open_pair(None, str(tmp_path / "v.png"))
+        with pytest.raises(ValueError, match="The photo is missing"):
+            open_pair(str(tmp_path / "v.png"), None)
+
+    @pytest.mark.parametrize("content", [b"", b"hello", b"<svg xmlns='http://www.w3.org/2000/svg'/>"])
+    def test_no_picture(self, tmp_path, content):
+        (tmp_path / "secret.png").write_bytes(content)
+        with pytest.raises(OSError, match=r"The photo is no picture that can be read. Give PNG") as error:
+            open_picture(str(tmp_path / "secret.png"), "photo")
+        assert "secret" not in str(error.value)
+
+    @pytest.mark.parametrize("kind", ["png", "jpeg", "tiff", "webp"])
+    def test_a_damaged_one(self, tmp_path, pair, kind):
+        file = tmp_path / f"secret.{kind}"
+        pair.visible.save(file)
+        whole = file.read_bytes()
+        file.write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(OSError, match=r"The photo is (damaged|no picture)") as error:
+            open_picture(str(file), "photo")
+        assert "secret" not in str(error.value)
+
+    def test_a_deleted_one(self, tmp_path):
+        with pytest.raises(OSError, match=r"The photo is no longer here.*Upload it again") as error:
+            open_picture(str(tmp_path / "gone.png"), "photo")
+        assert str(tmp_path) not in str(error.value)
+
+    def test_too_many_pixels(self, tmp_path):
+        side = int(MOST_PIXELS**0.5) + 1
+        Image.new("1", (side, side)).save(tmp_path / "large.png")
+        with pytest.raises(ValueError, match=f"The photo is too large: {side} × {side} pixels are 30 million"):
+            open_picture(str(tmp_path / "large.png"), "photo")
+
+
+def test_grey_pictures_are_rounded_and_clipped():
+    picture = as_grey_picture(np.array([[-1, 0.4 / 255, 0.6 / 255, 2]]))
+    assert np.asarray(picture).tolist() == [[0, 0, 1, 255]]

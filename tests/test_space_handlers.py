@@ -1,0 +1,180 @@
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pytest
+from conftest import small_model
+from fusing import Fuser, Settings
+from handlers import EXAMPLES, LONGEST_SHOWN, STRATEGIES, Handlers, is_example, said, shown
+from PIL import Image
+
+from maefuse_hf import MaeFuseImageProcessor
+from maefuse_hf.example_scene import render_example_pair
+from maefuse_hf.pair_fusion import fuse_pair
+
+
+@pytest.fixture(scope="module")
+def model():
+    return small_model(fusion_attention="local", merging_competition=True)
+
+
+@pytest.fixture
+def handlers(model, tmp_path):
+    return Handlers(Fuser(model, MaeFuseImageProcessor(size_divisor=8)), tmp_path / "cache")
+
+
+@pytest.fixture
+def uploads(handlers):
+    """Two files where Gradio puts what people upload."""
+    pictures = dict(zip(("infrared.png", "visible.png"), render_example_pair(68, 84)))
+    for name, picture in pictures.items():
+        picture.save(handlers.folder / name)
+    return [{"path": str(handlers.folder / name)} for name in pictures]
+
+
+def job_of(uploads, **settings):
+    return (*(upload["path"] for upload in uploads), Settings(**settings))
+
+
+class TestFuse:
+    def test_the_file_is_what_the_package_gives(self, handlers, uploads):
+        expected = fuse_pair(handlers.fuser.model, handlers.fuser.processor, *render_example_pair(68, 84)).picture
+        path = Path(handlers.fuse(*uploads))
+        assert path.name == "fused.png" and handlers.folder in path.parents
+        with Image.open(path) as picture:
+            assert picture.format == "PNG" and picture.mode == "RGB" and np.array_equal(picture, expected)
+
+    def test_settings_come_in_the_order_of_the_page(self, handlers, uploads):
+        settings = (False, "arctic", 0.5, "infrared", 300, True)
+        expected = handlers.fuse_files_here(*job_of(uploads)[:2], Settings(*settings))
+        assert np.array_equal(Image.open(handlers.fuse(*uploads, *settings)), expected)
+
+    def test_an_example_is_fused_once(self, handlers, monkeypatch):
+        pair = [{"path": str(next((EXAMPLES / "1-street").glob(f"{kind}.*")))} for kind in ("infrared", "visible")]
+        first = handlers.fuse(*pair, size_limit=256)
+        assert handlers.fuse_example.cache_info().misses == 1
+        second = handlers.fuse(*pair, size_limit=256)
+        assert handlers.fuse_example.cache_info().hits == 1 and first != second
+        assert np.array_equal(Image.open(first), Image.open(second))
+
+    def test_what_people_upload_is_not_remembered(self, handlers, uploads):
+        handlers.fuse(*uploads)
+        assert handlers.fuse_example.cache_info().currsize == 0
+
+    @pytest.mark.parametrize(
+        ("settings", "message"),
+        [({"palette": "gold"}, "no palette 'gold'"), ({"infrared_gamma": 0}, "gamma is 0; choose")],
+    )
+    def test_wrong_settings_are_said(self, handlers, uploads, settings, message):
+        with pytest.raises(gr.Error, match=message):
+            handlers.fuse(*uploads, **settings)
+
+    def test_a_missing_picture_is_said(self, handlers, uploads):
+        with pytest.raises(gr.Error, match="The photo is missing"):
+            handlers.fuse(uploads[0], None)
+        with pytest.raises(gr.Error, match="The infrared picture is missing"):
+            handlers.fuse({"path": None}, uploads[1])
+
+
+class TestPaths:
+    @pytest.mark.parametrize("path", ["/etc/passwd", "{cache}/../beside.png", "{examples}/../app.py", "link"])
+    def test_no_other_file_is_opened(self, handlers, uploads, path, tmp_path):
+        render_example_pair(68, 84)[0].save(tmp_path / "beside.png")
+        (handlers.folder / "link").symlink_to(tmp_path / "beside.png")
+        path = path.format(cache=handlers.folder, examples=EXAMPLES).replace("link", str(handlers.folder / "link"))
+        with pytest.raises(gr.Error, match=r"Only uploaded files are fused"):
+            handlers.fuse({"path": path}, uploads[1])
+
+    def test_examples(self, handlers, uploads):
+        assert is_example(str(EXAMPLES / "1-street" / "visible.jpg"))
+        assert not is_example(uploads[0]["path"]) and not is_example(None)
+
+
+class TestSaid:
+    def test_problems_become_messages(self):
+        @said
+        def refuse(error):
+            raise error
+
+        with pytest.raises(gr.Error, match="too cold") as error:
+            refuse(ValueError("too cold"))
+        assert not error.value.print_exception
+        with pytest.raises(gr.Error, match="No space left") as error:
+            refuse(OSError(28, "No space left", "/secret/file.png"))
+        assert "secret" not in error.value.message
+
+    def test_defects_stay_defects(self):
+        @said
+        def fail():
+            raise KeyError("path")
+
+        with pytest.raises(KeyError):
+            fail()
+
+
+class TestShow:
+    def test_sliders_file_and_job(self, handlers, uploads):
+        path = handlers.fuse(*uploads)
+        settings = (True, "none", 1.0, "cfm", 1024, False)
+        photo_and_fused, infrared_and_fused, download, job = handlers.show(*uploads, {"path": path}, *settings)
+        infrared, visible = render_example_pair(68, 84)
+        fused = Image.open(path)
+        for given, expected in zip(photo_and_fused + infrared_and_fused, (visible, fused, infrared, fused)):
+            assert np.array_equal(given, expected)
+        assert download == path and job == job_of(uploads)
+
+    def test_what_is_shown_is_bounded(self):
+        large = Image.new("RGB", (2 * LONGEST_SHOWN, 100))
+        assert shown(large).size == (LONGEST_SHOWN, 50) and large.width == 2 * LONGEST_SHOWN
+
+
+class TestTabs:
+    def test_before_any_fusion_they_are_empty(self, handlers):
+        assert handlers.numbers(None) == ""
+        assert handlers.insights(None) == (None,) * 4 and handlers.strategies(None) == (None,) * 3
+
+    def test_numbers_do_not_depend_on_colour_and_palette(self, handlers, uploads):
+        table = handlers.numbers(job_of(uploads))
+        assert table.count("<tr>") == 7 and "photo alone" in table
+        assert table == handlers.numbers(job_of(uploads, colour=False, palette="ironbow"))
+        assert table != handlers.numbers(job_of(uploads, infrared_gamma=0.5))
+
+    def test_insights_are_as_large_as_what_the_model_saw(self, handlers, uploads):
+        pictures = handlers.insights(job_of(uploads))
+        assert [picture.size for picture in pictures] == [(84, 68)] * 4
+        infrared, visible, contour, merging = (np.asarray(picture) for picture in pictures)
+        assert not np.array_equal(infrared, visible) and np.ptp(contour) > 100 and merging.shape == (68, 84, 3)
+
+    def test_a_model_without_shares_shows_its_features(self, uploads, handlers):
+        other = Handlers(Fuser(small_model(), handlers.fuser.processor), handlers.folder)
+        pictures = other.insights(job_of(uploads))
+        assert pictures[3] is None and all(picture.size == (84, 68) for picture in pictures[:3])
+
+    def test_strategies(self, handlers, uploads):
+        pair = render_example_pair(68, 84)
+        for strategy, picture in zip(STRATEGIES, handlers.strategies(job_of(uploads))):
+            expected = fuse_pair(handlers.fuser.model, handlers.fuser.processor, *pair, strategy).picture
+            assert np.array_equal(picture, expected)
+
+    def test_pictures_that_are_gone(self, handlers, uploads):
+        job = job_of(uploads)
+        Path(job[0]).unlink()
+        for look in (handlers.numbers, handlers.insights, handlers.strategies):
+            with pytest.raises(gr.Error, match="The infrared picture is no longer here"):
+                look(job)
+
+
+class TestForBrowsers:
+    def test_a_tiff_becomes_a_png_of_the_same_pixels(self, handlers):
+        raw = np.linspace(7000, 9000, 64 * 80).reshape(64, 80).astype(np.uint16)
+        Image.fromarray(raw).save(handlers.folder / "thermal.tiff")
+        path = Path(handlers.for_browsers({"path": str(handlers.folder / "thermal.tiff")}))
+        assert path.name == "thermal.png" and handlers.folder in path.parents
+        assert np.array_equal(Image.open(path), raw)
+
+    @pytest.mark.parametrize("content", [b"hello", None])
+    def test_anything_else_stays(self, handlers, uploads, content):
+        if content:
+            Path(uploads[0]["path"]).write_bytes(content)
+        assert handlers.for_browsers(uploads[0]) == gr.skip()
+        assert handlers.for_browsers(None) == gr.skip()

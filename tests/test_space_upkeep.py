@@ -1,0 +1,45 @@
+import os
+import time
+
+import upkeep
+
+
+def aged(path, seconds):
+    os.utime(path, (time.time() - seconds,) * 2)
+
+
+def test_old_files_go_wherever_they_lie(tmp_path):
+    old, young = tmp_path / "a" / "b" / "old.png", tmp_path / "a" / "young.png"
+    old.parent.mkdir(parents=True)
+    for path, age in ((old, 100), (young, 10)):
+        path.touch()
+        aged(path, age)
+    upkeep.delete_old(tmp_path, 50)
+    assert not old.exists() and young.exists()
+    aged(old.parent, 100)
+    upkeep.delete_old(tmp_path, 50)
+    assert not old.parent.exists() and young.exists() and tmp_path.exists()
+
+
+def test_a_folder_that_is_not_there_yet(tmp_path):
+    upkeep.delete_old(tmp_path / "nothing", 0)
+
+
+def test_it_is_done_again_and_again(tmp_path):
+    upkeep.keep_deleting(tmp_path, 0.01, 50)
+    for _ in range(2):
+        path = tmp_path / "old.png"
+        path.touch()
+        aged(path, 100)
+        deadline = time.monotonic() + 10
+        while path.exists() and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert not path.exists()
+
+
+def test_the_cache_is_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    assert upkeep.choose_cache() == tmp_path / "maefuse-space"
+    assert os.environ["GRADIO_TEMP_DIR"] == str(tmp_path / "maefuse-space")
+    monkeypatch.delenv("GRADIO_TEMP_DIR")
+    assert upkeep.choose_cache().name == "maefuse-space"
