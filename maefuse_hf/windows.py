@@ -61,21 +61,19 @@ def shares(begins: tuple[int, ...], side: int, cell: int, like: Tensor) -> Tenso
 
 
 def covering_windows(grid: tuple[int, int], side: int, overlap: int) -> Windows:
-    """Windows of `side` by `side` cells, or of the grid's own size where it is smaller, evenly spaced.
+    """Windows of about `side` by `side` cells, evenly spaced: as many as come nearest to that size.
 
     Args:
         grid: `(rows, columns)`.
-        side: in cells.
+        side: in cells; a window has up to half more or a third less where that covers the grid with less overlap.
         overlap: how many cells neighbours share at least.
     """
-    rows, columns = grid
-    height, width = min(side, rows), min(side, columns)
-    return Windows(starts(rows, height, overlap), starts(columns, width, overlap), height, width)
+    (tops, height), (lefts, width) = (cover(length, side, overlap) for length in grid)
+    return Windows(tops, lefts, height, width)
 
 
-def starts(length: int, window: int, overlap: int) -> tuple[int, ...]:
-    """Where evenly spaced windows begin, so that the first begins at 0 and the last ends at `length`."""
-    if length == window:
-        return (0,)
-    last = ceil((length - window) / max(1, window - overlap))
-    return tuple(round(number * (length - window) / last) for number in range(last + 1))
+def cover(length: int, side: int, overlap: int) -> tuple[tuple[int, ...], int]:
+    """Where evenly spaced windows begin, the first at 0 and the last ending at `length`, and how long they are."""
+    count = max(1, round((length - overlap) / max(1, side - overlap)))
+    window = min(length, ceil((length + (count - 1) * overlap) / count))
+    return tuple(round(number * (length - window) / max(1, count - 1)) for number in range(count)), window

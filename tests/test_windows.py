@@ -1,27 +1,37 @@
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 import torch
 
-from maefuse_hf.windows import Windows, covering_windows, shares, starts
+from maefuse_hf.windows import Windows, cover, covering_windows, shares
 
 
 @pytest.mark.parametrize(
-    ("length", "window", "overlap", "expected"),
+    ("length", "side", "overlap", "begins", "window"),
     [
-        (5, 5, 2, (0,)),
-        (8, 4, 0, (0, 4)),
-        (9, 4, 0, (0, 2, 5)),
-        (8, 4, 2, (0, 2, 4)),
-        (60, 16, 0, (0, 15, 29, 44)),
-        (60, 16, 2, (0, 11, 22, 33, 44)),
-        # a window no larger than the overlap moves by one
-        (4, 2, 2, (0, 1, 2)),
+        (5, 5, 2, (0,), 5),
+        (8, 4, 0, (0, 4), 4),
+        # two windows of five instead of three of four
+        (9, 4, 0, (0, 4), 5),
+        (8, 4, 2, (0, 2, 4), 4),
+        (60, 16, 2, (0, 14, 29, 43), 17),
+        (80, 16, 2, (0, 13, 26, 39, 52, 65), 15),
+        (22, 16, 2, (0,), 22),
+        (23, 16, 2, (0, 10), 13),
+        # sides no larger than the overlap move by one
+        (4, 2, 2, (0, 1), 3),
     ],
 )
-def test_windows_are_evenly_spaced_overlap_and_reach_both_ends(length, window, overlap, expected):
-    assert starts(length, window, overlap) == expected
-    assert all(second - first <= max(1, window - overlap) for first, second in pairwise(expected))
+def test_windows_are_evenly_spaced_about_as_large_as_asked(length, side, overlap, begins, window):
+    assert cover(length, side, overlap) == (begins, window)
+
+
+def test_windows_overlap_and_reach_both_ends():
+    for length, side, overlap in product(range(1, 90), (1, 2, 5, 16), (0, 1, 2)):
+        begins, window = cover(length, side, overlap)
+        assert begins[0] == 0 and begins[-1] + window == length
+        assert all(0 < second - first <= max(1, window - overlap) for first, second in pairwise(begins))
+        assert length < side or side <= overlap or 2 / 3 * side <= window <= 1.5 * side
 
 
 def test_a_small_grid_has_one_window_of_its_own_size():
