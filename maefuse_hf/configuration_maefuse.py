@@ -67,6 +67,10 @@ class MaeFuseConfig(PreTrainedConfig):
         decoder_position_embedding (`bool`, *optional*, defaults to `True`):
             Add sin-cos positions of the actual grid at the decoder's entrance. Tokens carry the encoder's positions
             already; a decoder that starts as a linear read-out of them goes without.
+        detail_sigma (`float`, *optional*):
+            Take from the decoder what is coarser than a Gaussian of this many pixels, and from the two pictures
+            themselves what is finer, mostly of the livelier one at each place. Without it all comes from the decoder
+            (paper).
         truncate_to_8_bit (`bool`, *optional*, defaults to `False`):
             Clip every predicted channel to [0, 1] and cut it down to whole 255ths before luminance is taken of the
             channels, as the authors' published pictures were made.
@@ -113,6 +117,7 @@ class MaeFuseConfig(PreTrainedConfig):
     decoder_num_attention_heads: int = 16
     decoder_intermediate_size: int = 2048
     decoder_position_embedding: bool = True
+    detail_sigma: float | None = None
     truncate_to_8_bit: bool = False
     image_mean: list[float] | tuple[float, ...] = (0.485, 0.456, 0.406)
     image_std: list[float] | tuple[float, ...] = (0.229, 0.224, 0.225)
@@ -160,6 +165,8 @@ class MaeFuseConfig(PreTrainedConfig):
                 raise ValueError(f"{name}={width} cannot be split into {heads} attention heads; choose a divisor.")
         if self.attention_window is not None and self.attention_window < 1:
             raise ValueError(f"attention_window={self.attention_window}; it must be a positive number of tokens.")
+        if self.detail_sigma is not None and self.detail_sigma <= 0:
+            raise ValueError(f"detail_sigma={self.detail_sigma}; it must be a positive number of pixels, or left out.")
         if self.fusion_window < 1 or self.fusion_window % 2 == 0:
             raise ValueError(f"fusion_window={self.fusion_window}; it must be odd, so that it has a centre.")
         if not len(self.image_mean) == len(self.image_std) == encoder.num_channels:

@@ -20,6 +20,7 @@ from transformers.utils.generic import can_return_tuple
 
 from .colour import BT601_LUMINANCE, WHITE
 from .configuration_maefuse import MaeFuseConfig
+from .detail import with_own_detail
 from .fusion_attention import GlobalAttention, LocalAttention, PointwiseAttention
 from .losses_maefuse import gradient_loss, intensity_loss
 from .mae_checkpoint import read_mae_encoder
@@ -354,6 +355,7 @@ class MaeFuseModel(MaeFusePreTrainedModel):
                 fused_features, weights = self.merge(infrared_features, visible_features, contour_features, grid)
                 attentions.update(weights)
         fused = self.decode(fused_features, grid)
+        fused = self.refine(fused, infrared, visible)
 
         return MaeFuseOutput(
             loss=self.fusion_loss(fused, infrared, visible) if return_loss else None,
@@ -454,6 +456,19 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         parts = maps.flatten(2).transpose(1, 2).split(WINDOWS_AT_ONCE)
         decoded = torch.cat([self.decode_whole(part, (windows.height, windows.width)) for part in parts])
         return windows.join(decoded, self.patch_size)
+
+    def refine(self, fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
+        """The decoder's picture with the two pictures' own fine detail, under `detail_sigma`; otherwise as it came.
+
+        Args:
+            fused, infrared, visible: `(B, 1, H, W)` luminance.
+
+        Returns:
+            `(B, 1, H, W)` float32 luminance, not clipped.
+        """
+        if self.config.detail_sigma is None:
+            return fused
+        return with_own_detail(fused, infrared, visible, self.config.detail_sigma)
 
     def decode_whole(self, features: Tensor, grid: tuple[int, int]) -> Tensor:
         """As `decode`, all tokens of a picture attending to each other."""

@@ -8,6 +8,7 @@ from torch.nn.functional import l1_loss
 from transformers import AutoModel, ViTMAEConfig, ViTMAEForPreTraining, ViTMAEModel
 
 from maefuse_hf import MaeFuseConfig, MaeFuseModel, MaeFuseOutput
+from maefuse_hf.detail import with_own_detail
 from maefuse_hf.losses_maefuse import alignment_loss, gradient_loss, intensity_loss
 from maefuse_hf.position_embedding import sincos_position_embedding
 
@@ -421,6 +422,21 @@ class TestWhatThePublishedCheckpointNeeds:
         # as if nothing had been cut: 256 pixels in 64 places of a patch, each with its channel's share
         gradient = model.decoder.predict.bias.grad.view(64, 3)
         assert torch.allclose(gradient, torch.tensor([0.299, 0.587, 0.114]).expand(64, 3) * 4, atol=1e-4)
+
+
+class TestDetail:
+    def test_without_it_all_comes_from_the_decoder(self, pictures):
+        model = small_model()
+        outputs = model(*pictures)
+        decoded = model.decode(outputs.fused_features, model.patch_grid(pictures[0]))
+        assert torch.equal(outputs.fused, decoded.clamp(0, 1))
+
+    @pytest.mark.parametrize("fusion", ["mean", "cfm", "mfm"])
+    def test_with_it_the_detail_is_the_pictures(self, pictures, fusion):
+        model = small_model(detail_sigma=1.5)
+        outputs = model(*pictures, fusion=fusion)
+        decoded = model.decode(outputs.fused_features, model.patch_grid(pictures[0]))
+        assert torch.equal(outputs.fused, with_own_detail(decoded, *pictures, sigma=1.5).clamp(0, 1))
 
 
 class TestStarts:

@@ -79,6 +79,15 @@ def test_every_part_that_a_stage_reaches_can_be_unlocked(stage, pictures):
     assert with_gradient == trained
 
 
+def test_fused_pictures_are_refined_and_single_ones_are_not(pictures):
+    model = small_model(detail_sigma=2.0)
+    fused = GuidedStep(model, STAGES[-1], WEIGHTS)
+    assert torch.allclose(fused.decode(*pictures).clamp(0, 1), model(*pictures).fused, atol=1e-6)
+    assert torch.isclose(fused(*pictures)[1]["intensity"], intensity_loss(fused.decode(*pictures), *pictures))
+    restored = model.decode(model.encode(torch.cat(pictures)), (5, 8))
+    assert torch.allclose(GuidedStep(model, STAGES[0], WEIGHTS).decode(*pictures), restored, atol=1e-6)
+
+
 @pytest.mark.parametrize("attention", ["global", "local"])
 def test_alignment_brings_eq_5_below_a_tenth_of_its_start(pictures, attention):
     model = small_model(fusion_attention=attention)

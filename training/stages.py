@@ -41,9 +41,19 @@ def fused_features(model: MaeFuseModel, pairs: EncodedPairs) -> Tensor:
     return model.merge(pairs.infrared_features, pairs.visible_features, contour, pairs.grid)[0]
 
 
+def decoded(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs) -> Tensor:
+    """What the decoder makes of features: `(B, 1, H, W)` luminance, one picture for each of them."""
+    return model.decode(features, pairs.grid)
+
+
+def refined(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs) -> Tensor:
+    """The same with the pictures' own fine detail, if the model takes it from them."""
+    return model.refine(decoded(model, features, pairs), pairs.infrared, pairs.visible)
+
+
 def reconstruct(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: Mapping) -> dict[str, Tensor]:
     """The decoder gives single pictures back."""
-    return reconstruction_terms(model.decode(features, pairs.grid), torch.cat([pairs.infrared, pairs.visible]))
+    return reconstruction_terms(decoded(model, features, pairs), torch.cat([pairs.infrared, pairs.visible]))
 
 
 def align(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: Mapping) -> dict[str, Tensor]:
@@ -53,7 +63,7 @@ def align(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: M
 
 def fuse(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: Mapping) -> dict[str, Tensor]:
     """The decoded features hold the texture of both pictures (Eq. 4)."""
-    fused = model.decode(features, pairs.grid)
+    fused = refined(model, features, pairs)
     # differences of neighbouring pixels need all their digits
     with torch.autocast(fused.device.type, enabled=False):
         return fusion_terms(fused, pairs.infrared, pairs.visible, weights)
@@ -69,6 +79,8 @@ class Stage:
     """The parts of the model that change, and no other."""
     features: Callable[[MaeFuseModel, EncodedPairs], Tensor]
     loss: Callable[[MaeFuseModel, Tensor, EncodedPairs, Mapping], dict[str, Tensor]]
+    picture: Callable[[MaeFuseModel, Tensor, EncodedPairs], Tensor]
+    """What there is to look at."""
     reaches: tuple[str, ...]
     """The parts that have a gradient of this loss, which a YAML may unlock beside or instead of `trains`."""
 
@@ -76,11 +88,11 @@ class Stage:
 CFM, MFM, DECODER = "comparative_fusion", "merging_fusion", "decoder"
 
 STAGES = (
-    Stage("decoder", (DECODER,), single_features, reconstruct, reaches=(DECODER,)),
-    Stage("cfm_align", (CFM,), contour_features, align, reaches=(CFM,)),
-    Stage("cfm_fuse", (CFM,), contour_features, fuse, reaches=(CFM, DECODER)),
-    Stage("mfm_align", (MFM,), fused_features, align, reaches=(CFM, MFM)),
-    Stage("mfm_fuse", (MFM,), fused_features, fuse, reaches=(CFM, MFM, DECODER)),
+    Stage("decoder", (DECODER,), single_features, reconstruct, decoded, reaches=(DECODER,)),
+    Stage("cfm_align", (CFM,), contour_features, align, refined, reaches=(CFM,)),
+    Stage("cfm_fuse", (CFM,), contour_features, fuse, refined, reaches=(CFM, DECODER)),
+    Stage("mfm_align", (MFM,), fused_features, align, refined, reaches=(CFM, MFM)),
+    Stage("mfm_fuse", (MFM,), fused_features, fuse, refined, reaches=(CFM, MFM, DECODER)),
 )
 
 
@@ -146,4 +158,4 @@ class GuidedStep(nn.Module):
     def decode(self, infrared: Tensor, visible: Tensor) -> Tensor:
         """What the stage's features look like: `(B or 2 B, 1, H, W)` luminance, nominally in [0, 1]."""
         pairs = self.encoded(infrared, visible)
-        return self.model.decode(self.stage.features(self.model, pairs), pairs.grid)
+        return self.stage.picture(self.model, self.stage.features(self.model, pairs), pairs)
