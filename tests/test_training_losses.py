@@ -3,9 +3,11 @@ import pytest
 import torch
 
 from training.losses import (
+    DARKER,
     SSIM_C1,
     SSIM_C2,
     alignment_terms,
+    both_loss,
     correlation_loss,
     edge_loss,
     fusion_terms,
@@ -34,9 +36,7 @@ def test_only_the_weighted_terms_are_made():
 
 
 def test_unknown_terms_are_refused():
-    with pytest.raises(
-        ValueError, match="loss_weights names colour; the terms are intensity, gradient, edges, laplacian"
-    ):
+    with pytest.raises(ValueError, match="loss_weights names colour; the terms are intensity, gradient, both, edges"):
         require_fusion_terms({"colour": 1.0})
     with pytest.raises(ValueError, match="loss_weights gives no term any weight"):
         require_fusion_terms({"intensity": 0.0})
@@ -62,6 +62,15 @@ def test_the_laplacian_loss_wants_the_stronger_of_both():
     assert laplacian_loss(nothing, dot, nothing) == pytest.approx(4 / 25)
     assert laplacian_loss(nothing, dot / 2, dot) == pytest.approx(4 / 25)
     assert laplacian_loss(-dot, nothing, dot) == 0
+
+
+def test_both_adds_the_darker_picture_to_the_brighter():
+    infrared = torch.tensor([[0.2, 0.8], [0.5, 0.0]])[None, None]
+    visible = torch.tensor([[0.6, 0.1], [0.5, 0.4]])[None, None]
+    # the darker one is 0.2, 0.1, 0.5, 0 with the mean 0.2
+    target = torch.tensor([[0.6, 0.8 - 0.1 * DARKER], [0.5 + 0.3 * DARKER, 0.4 - 0.2 * DARKER]])[None, None]
+    assert both_loss(target, infrared, visible) < 1e-7
+    assert torch.isclose(both_loss(target + 0.25, visible, infrared), torch.tensor(0.25))
 
 
 def test_edges_want_the_longer_gradient_with_direction_and_sign():
