@@ -15,7 +15,7 @@ types:
 	mypy
 
 test:
-	python -m pytest
+	python -m pytest -n 2
 
 # the Space in a real Chromium, which must be installed
 browser:

@@ -3,6 +3,8 @@
 import os
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+# several workers, and processes that they start, would wait for each other's threads
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import pytest
