@@ -35,9 +35,10 @@ class MaeFuseConfig(PreTrainedConfig):
         position_embedding (`"interpolate"` or `"native"`, *optional*, defaults to `"interpolate"`):
             Positions of grids other than the pretraining one: interpolated from it, or sin-cos of the actual grid.
         attention_window (`int`, *optional*):
-            Side, in tokens, of the square windows within which tokens attend to each other in encoder and decoder.
-            Without it all tokens of a picture do (paper), and time grows with the square of its area. The encoder's
-            own pretraining grid is a good choice: windows of that size are what it was pretrained on.
+            About how many tokens a side the windows have within which tokens attend to each other in encoder and
+            decoder; as many windows cover a picture as come nearest to it. Without it all tokens of a picture attend
+            to each other (paper), and time grows with the square of its area. The encoder's own pretraining grid is a
+            good choice: that size is what it was pretrained on.
         fusion_attention (`"global"`, `"local"` or `"pointwise"`, *optional*, defaults to `"global"`):
             What a token of the fusion modules attends to: all tokens (paper), a square window around its own
             position with a learned bias for each offset and head, or the token at its own position alone (the

@@ -11,6 +11,7 @@ from PIL import ExifTags, Image
 from transformers.feature_extraction_utils import BatchFeature
 
 from maefuse_hf import MaeFuseImageProcessor, MaeFuseModel, MaeFuseOutput
+from maefuse_hf.colour import to_uint8
 from maefuse_hf.image_processing_maefuse import DAMAGED
 from maefuse_hf.thermal_palette import PALETTES, seen_infrared, thermal_overlay
 
@@ -187,4 +188,4 @@ def limited(settings: Settings, size_limit: int) -> Settings:
 
 def as_grey_picture(values: np.ndarray) -> Image.Image:
     """(H, W) in [0, 1] as a picture of mode "L"."""
-    return Image.fromarray(np.rint(values * 255).clip(0, 255).astype(np.uint8))
+    return Image.fromarray(to_uint8(values))
