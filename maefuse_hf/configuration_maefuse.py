@@ -35,10 +35,10 @@ class MaeFuseConfig(PreTrainedConfig):
         position_embedding (`"interpolate"` or `"native"`, *optional*, defaults to `"interpolate"`):
             Positions of grids other than the pretraining one: interpolated from it, or sin-cos of the actual grid.
         attention_window (`int`, *optional*):
-            About how many tokens a side the windows have within which tokens attend to each other in encoder and
-            decoder; as many windows cover a picture as come nearest to it. Without it all tokens of a picture attend
-            to each other (paper), and time grows with the square of its area. The encoder's own pretraining grid is a
-            good choice: that size is what it was pretrained on.
+            About how many tokens a side the windows have that go through the whole model each for itself, the fused
+            ones blended where they overlap; as many windows cover a picture as come nearest to it. Without it all
+            tokens of a picture attend to each other (paper), and time grows with the square of its area. The encoder's
+            own pretraining grid is a good choice: that size is what it was pretrained on.
         fusion_attention (`"global"`, `"local"` or `"pointwise"`, *optional*, defaults to `"global"`):
             What a token of the fusion modules attends to: all tokens (paper), a square window around its own
             position with a learned bias for each offset and head, or the token at its own position alone (the
@@ -68,6 +68,10 @@ class MaeFuseConfig(PreTrainedConfig):
         decoder_position_embedding (`bool`, *optional*, defaults to `True`):
             Add sin-cos positions of the actual grid at the decoder's entrance. Tokens carry the encoder's positions
             already; a decoder that starts as a linear read-out of them goes without.
+        contrast_gain (`float`, *optional*):
+            Spread the grey values of the decoder's picture about their mean by at most this factor, as far as they
+            fit into [0, 1]: back to the contrast that a mixture of two pictures loses. Without it they stay as they
+            come (paper).
         detail_sigma (`float`, *optional*):
             Take from the decoder what is coarser than a Gaussian of this many pixels, and from the two pictures
             themselves what is finer, mostly of the livelier one at each place. Without it all comes from the decoder
@@ -118,6 +122,7 @@ class MaeFuseConfig(PreTrainedConfig):
     decoder_num_attention_heads: int = 16
     decoder_intermediate_size: int = 2048
     decoder_position_embedding: bool = True
+    contrast_gain: float | None = None
     detail_sigma: float | None = None
     truncate_to_8_bit: bool = False
     image_mean: list[float] | tuple[float, ...] = (0.485, 0.456, 0.406)
@@ -166,6 +171,8 @@ class MaeFuseConfig(PreTrainedConfig):
                 raise ValueError(f"{name}={width} cannot be split into {heads} attention heads; choose a divisor.")
         if self.attention_window is not None and self.attention_window < 1:
             raise ValueError(f"attention_window={self.attention_window}; it must be a positive number of tokens.")
+        if self.contrast_gain is not None and self.contrast_gain < 1:
+            raise ValueError(f"contrast_gain={self.contrast_gain}; it must be at least 1, or left out.")
         if self.detail_sigma is not None and self.detail_sigma <= 0:
             raise ValueError(f"detail_sigma={self.detail_sigma}; it must be a positive number of pixels, or left out.")
         if self.fusion_window < 1 or self.fusion_window % 2 == 0:

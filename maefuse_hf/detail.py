@@ -9,7 +9,7 @@ from torch import Tensor, nn
 RADIUS_IN_SIGMAS = 3
 """Where a Gaussian is cut off."""
 
-SHARPNESS = 3
+SHARPNESS = 8
 """Exponent of the activities: the larger, the more the livelier picture has its way."""
 
 FLAT = 1 / 255

@@ -96,10 +96,9 @@ class ModelSystem:
 
     @torch.inference_mode()
     def decoder_psnr(self, fused: FusedPair) -> float:
-        """PSNR in dB of the decoder on the features of a single picture, peak 1, mean of infrared and visible."""
+        """PSNR in dB of encoder and decoder on a single picture, peak 1, mean of infrared and visible."""
         pictures = torch.cat([fused.inputs["infrared"], fused.inputs["visible"]])
-        features = torch.cat([fused.outputs["infrared_features"], fused.outputs["visible_features"]])
-        restored = self.model.decode(features, self.model.patch_grid(pictures)).clamp(0, 1)
+        restored = self.model.reconstruct(pictures).clamp(0, 1)
         height, width = fused.inputs.get("resized_sizes", fused.inputs["original_sizes"])[0].tolist()
         error = (restored - pictures)[..., :height, :width].square().mean(dim=(1, 2, 3))
         return (-10 * error.log10()).mean().item()

@@ -20,18 +20,19 @@ from transformers.utils.generic import can_return_tuple
 
 from .colour import BT601_LUMINANCE, WHITE
 from .configuration_maefuse import MaeFuseConfig
+from .contrast import with_restored_contrast
 from .detail import with_own_detail
 from .fusion_attention import GlobalAttention, LocalAttention, PointwiseAttention
 from .losses_maefuse import gradient_loss, intensity_loss
 from .mae_checkpoint import read_mae_encoder
 from .position_embedding import interpolate_position_embedding, sincos_position_embedding
-from .windows import covering_windows
+from .windows import Windows, covering_windows
 
-WINDOWS_AT_ONCE = 16
-"""How many windows of `attention_window` go through encoder or decoder together; bounds memory, not the result."""
+WINDOWS_AT_ONCE = 8
+"""How many windows of a pair go through the model together; bounds memory, not the result."""
 
 WINDOW_OVERLAP = 2
-"""How many tokens neighbouring windows share at least, over which they are blended: without, even skies show seams."""
+"""How many tokens neighbouring windows share at least, over which their pictures are blended."""
 
 CHECKPOINT_SUFFIXES = {".pth", ".pt"}
 
@@ -40,7 +41,8 @@ FusionAttention: TypeAlias = GlobalAttention | LocalAttention | PointwiseAttenti
 
 @dataclass
 class MaeFuseOutput(ModelOutput):
-    """What [`MaeFuseModel`] returns. Tokens are in raster order, `tokens = (H / patch) * (W / patch)`.
+    """What [`MaeFuseModel`] returns. Tokens are in raster order, `tokens = (H / patch) * (W / patch)`;
+    under `attention_window`, those of overlapping windows are averaged, attention weights too.
 
     Args:
         loss (`Tensor` of shape `()`, with `return_loss=True`):
@@ -66,6 +68,15 @@ class MaeFuseOutput(ModelOutput):
     infrared_features: Tensor | None = None
     visible_features: Tensor | None = None
     attentions: dict[str, Tensor] | None = None
+
+
+@dataclass
+class FusedWindow:
+    """What the modules make of one window of a pair: the decoder's picture, tokens and attention weights by name."""
+
+    decoded: Tensor
+    features: dict[str, Tensor]
+    attentions: dict[str, Tensor | None]
 
 
 class ComparativeFusionModule(GradientCheckpointingLayer):
@@ -332,15 +343,37 @@ class MaeFuseModel(MaeFusePreTrainedModel):
 
         Raises:
             ValueError: if the two shapes differ, a side is no multiple of the patch size, `fusion` or `contour` is
-                unknown or does not fit the other, or the attention kernel gives no weights.
+                unknown or does not fit the other, or there are no attention weights to return.
         """
         self.check_inputs(infrared, visible, fusion, contour)
+        windows = self.windows(infrared)
+        pieces = [
+            self.fuse_window(infrared_window, visible_window, fusion, contour)
+            for infrared_window, visible_window in zip(
+                self.cut(windows, infrared), self.cut(windows, visible), strict=True
+            )
+        ]
+        decoded = windows.join(torch.cat([piece.decoded for piece in pieces]), self.patch_size)
+        fused = self.refine(decoded, infrared, visible)
+
+        return MaeFuseOutput(
+            loss=self.fusion_loss(fused, infrared, visible) if return_loss else None,
+            fused=fused.clamp(0, 1),
+            **{
+                name: windows.join_tokens(torch.cat([piece.features[name] for piece in pieces]))
+                for name in pieces[0].features
+            },
+            attentions=self.joined_attentions(windows, pieces) if output_attentions else None,
+        )
+
+    def fuse_window(self, infrared: Tensor, visible: Tensor, fusion: str, contour: str) -> FusedWindow:
+        """Two `(B, 1, H, W)` within which all tokens see each other, through the whole model (paper, Fig. 2)."""
         batch, grid = infrared.shape[0], self.patch_grid(infrared)
-        contour_features: Tensor | None = None
         attentions: dict[str, Tensor | None] = {}
 
-        features = self.encode(torch.cat([infrared, visible]))
-        infrared_features, visible_features = features[:batch], features[batch:]
+        encoded = self.encode(torch.cat([infrared, visible]))
+        infrared_features, visible_features = encoded[:batch], encoded[batch:]
+        features = {"infrared_features": infrared_features, "visible_features": visible_features}
 
         if fusion == "mean":
             fused_features = (infrared_features + visible_features) / 2
@@ -350,25 +383,35 @@ class MaeFuseModel(MaeFusePreTrainedModel):
                 attentions.update(weights)
             else:
                 contour_features = infrared_features if contour == "infrared" else visible_features
-            fused_features = contour_features
+            features["contour_features"] = fused_features = contour_features
             if fusion == "mfm":
                 fused_features, weights = self.merge(infrared_features, visible_features, contour_features, grid)
                 attentions.update(weights)
-        fused = self.decode(fused_features, grid)
-        fused = self.refine(fused, infrared, visible)
+        features["fused_features"] = fused_features
 
-        return MaeFuseOutput(
-            loss=self.fusion_loss(fused, infrared, visible) if return_loss else None,
-            fused=fused.clamp(0, 1),
-            contour_features=contour_features,
-            fused_features=fused_features,
-            infrared_features=infrared_features,
-            visible_features=visible_features,
-            attentions=self.require_weights(attentions) if output_attentions else None,
-        )
+        return FusedWindow(self.decode(fused_features, grid), features, attentions)
+
+    def windows(self, pictures: Tensor) -> Windows:
+        """The windows in which `(B, 1, H, W)` pictures go through the model: one, without `attention_window`."""
+        grid = self.patch_grid(pictures)
+        return covering_windows(grid, self.config.attention_window or max(grid), WINDOW_OVERLAP)
+
+    def cut(self, windows: Windows, pictures: Tensor) -> tuple[Tensor, ...]:
+        """The windows of `(B, 1, H, W)` pictures in batches; pictures of one window stay in the batch they are in."""
+        parts = windows.cut(pictures, self.patch_size)
+        return parts.split(WINDOWS_AT_ONCE if windows.count > 1 else len(parts))
+
+    def reconstruct(self, pictures: Tensor) -> Tensor:
+        """What encoder and decoder give back of `(B, 1, H, W)` luminance, in windows as `forward`; not clipped."""
+        windows = self.windows(pictures)
+        decoded = [self.decode(self.encode(part), self.patch_grid(part)) for part in self.cut(windows, pictures)]
+        return windows.join(torch.cat(decoded), self.patch_size)
 
     def encode(self, pictures: Tensor) -> Tensor:
         """`Phi = E(picture)` (Eq. 1): the plain ViTMAE encoder over all patches, in raster order, without masking.
+
+        All tokens attend to each other here, as in `decode`; under `attention_window`, `forward` calls both with one
+        window at a time.
 
         Args:
             pictures: `(B, 1, H, W)` luminance in [0, 1].
@@ -376,16 +419,6 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         Returns:
             `(B, tokens, hidden)` features of the patches, after the encoder's last norm.
         """
-        if self.config.attention_window is None:
-            return self.encode_whole(pictures)
-        windows = covering_windows(self.patch_grid(pictures), self.config.attention_window, WINDOW_OVERLAP)
-        parts = windows.cut(pictures, self.patch_size).split(WINDOWS_AT_ONCE)
-        tokens = torch.cat([self.encode_whole(part) for part in parts])
-        maps = tokens.transpose(1, 2).unflatten(2, (windows.height, windows.width))
-        return windows.join(maps).flatten(2).transpose(1, 2)
-
-    def encode_whole(self, pictures: Tensor) -> Tensor:
-        """As `encode`, all tokens of a picture attending to each other."""
         embeddings = self.encoder.embeddings
         cls_position, patch_positions = embeddings.position_embeddings.split(
             [1, embeddings.position_embeddings.shape[1] - 1], dim=1
@@ -449,29 +482,6 @@ class MaeFuseModel(MaeFusePreTrainedModel):
             `(B, 1, rows * patch, columns * patch)` float32 luminance, nominally in [0, 1] but not clipped, so that a
             loss has a gradient everywhere.
         """
-        if self.config.attention_window is None:
-            return self.decode_whole(features, grid)
-        windows = covering_windows(grid, self.config.attention_window, WINDOW_OVERLAP)
-        maps = windows.cut(features.transpose(1, 2).unflatten(2, grid))
-        parts = maps.flatten(2).transpose(1, 2).split(WINDOWS_AT_ONCE)
-        decoded = torch.cat([self.decode_whole(part, (windows.height, windows.width)) for part in parts])
-        return windows.join(decoded, self.patch_size)
-
-    def refine(self, fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
-        """The decoder's picture with the two pictures' own fine detail, under `detail_sigma`; otherwise as it came.
-
-        Args:
-            fused, infrared, visible: `(B, 1, H, W)` luminance.
-
-        Returns:
-            `(B, 1, H, W)` float32 luminance, not clipped.
-        """
-        if self.config.detail_sigma is None:
-            return fused
-        return with_own_detail(fused, infrared, visible, self.config.detail_sigma)
-
-    def decode_whole(self, features: Tensor, grid: tuple[int, int]) -> Tensor:
-        """As `decode`, all tokens of a picture attending to each other."""
         patches = self.decoder(features, grid).float().unflatten(1, grid)
         patches = patches.unflatten(-1, (self.patch_size, self.patch_size, -1))
         channels = patches.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
@@ -483,6 +493,22 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         if channels.shape[1] == 1:
             return channels
         return (channels * self.channel_statistic(BT601_LUMINANCE, channels)).sum(dim=1, keepdim=True)
+
+    def refine(self, fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
+        """The decoder's picture with its contrast restored, under `contrast_gain`, and then the two pictures' own fine
+        detail, under `detail_sigma`; otherwise as it came.
+
+        Args:
+            fused, infrared, visible: `(B, 1, H, W)` luminance.
+
+        Returns:
+            `(B, 1, H, W)` float32 luminance, not clipped.
+        """
+        if self.config.contrast_gain is not None:
+            fused = with_restored_contrast(fused, self.config.contrast_gain)
+        if self.config.detail_sigma is not None:
+            fused = with_own_detail(fused, infrared, visible, self.config.detail_sigma)
+        return fused
 
     def normalize(self, pictures: Tensor) -> Tensor:
         """`(B, 1, H, W)` luminance to `(B, channels, H, W)` encoder input: repeated, centred and scaled."""
@@ -530,16 +556,30 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         if contour != "cfm" and fusion != "mfm":
             raise ValueError(f"contour={contour!r} guides the merging module; it needs fusion='mfm', not {fusion!r}.")
 
-    def require_weights(self, attentions: dict[str, Tensor | None]) -> dict[str, Tensor]:
-        """The attention weights by name, or a `ValueError` where the kernel gives none."""
-        given = {name: weights for name, weights in attentions.items() if weights is not None}
-        if len(given) < len(attentions):
+    def joined_attentions(self, windows: Windows, pieces: list[FusedWindow]) -> dict[str, Tensor]:
+        """The attention weights of the whole picture by name.
+
+        Raises:
+            ValueError: if the kernel gives none, or if keys are a window's own tokens and there are several windows.
+        """
+        if any(weights is None for weights in pieces[0].attentions.values()):
             raise ValueError(
                 f"output_attentions=True, but fusion_attention={self.config.fusion_attention!r} under "
                 f"attn_implementation={self.config._attn_implementation!r} gives no weights. Load the model with "
                 "attn_implementation='eager'; pointwise attention has none."
             )
-        return given
+        if windows.count > 1 and self.config.fusion_attention == "global":
+            raise ValueError(
+                f"output_attentions=True, but the picture is fused in {windows.count} windows, within which global "
+                "attention has its keys, so that there are no weights of the whole picture. Give pictures of one "
+                f"window, {self.config.attention_window} patches a side, or set attention_window to None."
+            )
+        joined = {}
+        for name in pieces[0].attentions:
+            weights = torch.cat([cast(Tensor, piece.attentions[name]) for piece in pieces])
+            by_token = windows.join_tokens(weights.transpose(1, 2).flatten(2))
+            joined[name] = by_token.unflatten(2, weights.shape[1::2]).transpose(1, 2)
+        return joined
 
     def freeze(self) -> None:
         """Take the gradient from what is never trained: fixed positions, and the encoder with `freeze_encoder`."""

@@ -24,6 +24,8 @@ class Windows:
 
     def cut(self, maps: Tensor, cell: int = 1) -> Tensor:
         """`(B, C, rows * cell, columns * cell)` to `(count * B, C, height * cell, width * cell)`, window by window."""
+        if self.count == 1:
+            return maps
         rows, columns = (
             places(begins, side, cell, maps.device)
             for begins, side in ((self.tops, self.height), (self.lefts, self.width))
@@ -34,12 +36,19 @@ class Windows:
 
     def join(self, parts: Tensor, cell: int = 1) -> Tensor:
         """What `cut` gave, put together: where windows overlap, a mean that leans to the one whose middle is nearer."""
+        if self.count == 1:
+            return parts
         by_place = parts.unflatten(0, (len(self.tops), len(self.lefts), -1))
         # pixels would lose digits under autocast
         with torch.autocast(parts.device.type, enabled=False):
             # shares are separable, so rows are put together first and columns then
             joined = torch.einsum("iyr,ijbcyx->jbcrx", shares(self.tops, self.height, cell, parts), by_place)
             return torch.einsum("jxs,jbcrx->bcrs", shares(self.lefts, self.width, cell, parts), joined)
+
+    def join_tokens(self, parts: Tensor) -> Tensor:
+        """As `join`, of tokens in raster order: `(count * B, height * width, C)` to `(B, rows * columns, C)`."""
+        maps = parts.transpose(1, 2).unflatten(2, (self.height, self.width))
+        return self.join(maps).flatten(2).transpose(1, 2)
 
 
 def places(begins: tuple[int, ...], side: int, cell: int, device: torch.device) -> Tensor:

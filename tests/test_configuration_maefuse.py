@@ -41,6 +41,7 @@ def test_round_trip_through_a_folder_and_the_auto_class(tmp_path):
     [
         ({"fusion_window": 4}, "fusion_window=4; it must be odd"),
         ({"detail_sigma": 0.0}, "detail_sigma=0.0; it must be a positive number of pixels, or left out"),
+        ({"contrast_gain": 0.9}, "contrast_gain=0.9; it must be at least 1, or left out"),
         ({"attention_window": 0}, "attention_window=0; it must be a positive number of tokens"),
         ({"fusion_num_attention_heads": 5}, "hidden_size=32 cannot be split into 5 attention heads"),
         ({"decoder_num_attention_heads": 5}, "decoder_hidden_size=24 cannot be split into 5"),

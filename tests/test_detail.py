@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from maefuse_hf.detail import FLAT, gaussian_blur, with_own_detail
+from maefuse_hf.detail import FLAT, SHARPNESS, gaussian_blur, with_own_detail
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ class TestDetail:
         fused, infrared, _ = pictures
         flat = torch.full_like(infrared, 0.4)
         expected = gaussian_blur(fused, 1.0) + infrared - gaussian_blur(infrared, 1.0)
-        # sqrt of a variance near a twelfth against one grey value, to the third power
+        # sqrt of a variance near a twelfth against one grey value, to the power of the sharpness
         assert torch.allclose(with_own_detail(fused, infrared, flat, 1.0), expected, atol=1e-4)
         assert torch.allclose(with_own_detail(fused, flat, infrared, 1.0), expected, atol=1e-4)
 
@@ -41,18 +41,18 @@ class TestDetail:
         assert torch.allclose(with_own_detail(fused, source, source, 1.0), expected, atol=1e-6)
         assert torch.allclose(with_own_detail(source, source, source, 1.0), source, atol=1e-6)
 
-    def test_the_weight_is_the_ratio_of_activities_to_the_third(self):
-        # stripes have one activity everywhere: twice as strong ones count eight times as much
+    def test_the_weight_is_the_ratio_of_activities_to_the_sharpness(self):
+        # stripes have one activity everywhere: twice as strong ones count two to the sharpness as much
         stripes = (torch.arange(32.0) % 2 - 0.5).expand(1, 1, 32, 32)
         nothing = torch.zeros_like(stripes)
         weak, strong = 20 * FLAT * stripes, -40 * FLAT * stripes
         middle = with_own_detail(nothing, weak, strong, 1.0)[..., 10:22, 10:22]
         detail = (stripes - gaussian_blur(stripes, 1.0))[..., 10:22, 10:22]
         strengths = torch.tensor([20.0, 40.0]) * detail.abs().mean()
-        first, second = (strengths.square() + 1).pow(1.5)
+        first, second = (strengths.square() + 1).pow(SHARPNESS / 2)
         expected = (first * 20 - second * 40) / (first + second) * FLAT * detail
         assert torch.allclose(middle, expected, atol=1e-5)
-        assert second / first == pytest.approx(8, rel=0.1)
+        assert second / first == pytest.approx(2**SHARPNESS, rel=0.1)
 
     def test_pictures_of_a_batch_do_not_meet(self, pictures):
         both = with_own_detail(*pictures, sigma=2.0)

@@ -8,6 +8,7 @@ from torch.nn.functional import l1_loss
 from transformers import AutoModel, ViTMAEConfig, ViTMAEForPreTraining, ViTMAEModel
 
 from maefuse_hf import MaeFuseConfig, MaeFuseModel, MaeFuseOutput
+from maefuse_hf.contrast import with_restored_contrast
 from maefuse_hf.detail import with_own_detail
 from maefuse_hf.losses_maefuse import alignment_loss, gradient_loss, intensity_loss
 from maefuse_hf.position_embedding import sincos_position_embedding
@@ -107,7 +108,7 @@ class TestForward:
 
     def test_cfm_feeds_the_decoder_alone(self, pictures):
         output = small_model()(*pictures, fusion="cfm")
-        assert output.fused_features is output.contour_features
+        assert torch.equal(output.fused_features, output.contour_features)
 
     @pytest.mark.parametrize("contour", ["infrared", "visible"])
     def test_a_modality_in_place_of_the_contour(self, pictures, contour):
@@ -235,6 +236,11 @@ class TestInvariances:
             assert torch.allclose(compiled(*pictures).fused, model(*pictures).fused, atol=1e-6)
 
 
+def eight(patches: slice) -> slice:
+    """Pixels of a row of patches."""
+    return slice(8 * patches.start, 8 * patches.stop)
+
+
 class TestAttentionWindow:
     @pytest.fixture
     def large(self):
@@ -247,21 +253,61 @@ class TestAttentionWindow:
         for name in ("fused", "infrared_features", "fused_features"):
             assert torch.allclose(result[name], expected[name], atol=1e-6)
 
-    def test_features_are_those_of_each_window_alone(self, large):
+    @pytest.mark.parametrize("fusion", ["mean", "cfm", "mfm"])
+    def test_every_window_goes_through_the_whole_model_alone(self, large, fusion):
         whole, windowed = small_model(), small_model(attention_window=4)
-        features = windowed.encode(large[0]).unflatten(1, (12, 9))
+        outputs = windowed(*large, fusion=fusion)
         # windows begin at rows 0, 2, 4, 6, 8 and columns 0, 2, 3, 5: the outermost two of each have one window alone
-        alone = whole.encode(large[0][..., :32, :32]).unflatten(1, (4, 4))
-        assert torch.allclose(features[:, :2, :2], alone[:, :2, :2], atol=1e-6)
-        alone = whole.encode(large[0][..., 64:, 40:]).unflatten(1, (4, 4))
-        assert torch.allclose(features[:, 10:, 7:], alone[:, 2:, 2:], atol=1e-6)
+        for rows, columns, own_rows, own_columns in (
+            (slice(0, 4), slice(0, 4), slice(0, 2), slice(0, 2)),
+            (slice(8, 12), slice(5, 9), slice(2, 4), slice(2, 4)),
+        ):
+            corner = large[..., eight(rows), eight(columns)]
+            alone = whole(*corner, fusion=fusion)
+            picture = outputs.fused[..., eight(rows), eight(columns)]
+            places = (..., eight(own_rows), eight(own_columns))
+            assert torch.allclose(picture[places], alone.fused[places], atol=1e-6)
+            for name in ("infrared_features", "visible_features", "fused_features"):
+                tokens = outputs[name].unflatten(1, (12, 9))[:, rows, columns]
+                expected = alone[name].unflatten(1, (4, 4))
+                assert torch.allclose(tokens[:, own_rows, own_columns], expected[:, own_rows, own_columns], atol=1e-6)
 
-    def test_every_window_is_decoded_alone_and_blended(self, large):
+    def test_pictures_are_blended_and_not_tokens(self, large):
+        """An average of tokens at two places is no token that the decoder knows: it came out darker."""
+        model = small_model(attention_window=4)
+        # one row of windows, which share two columns of tokens: 0 to 3 and 2 to 5
+        pair = large[..., :32, :48]
+        left, right = (model(*pair[..., columns]).fused for columns in (slice(0, 32), slice(16, 48)))
+        shared = torch.arange(16) + 0.5
+        # a window's weight falls by one a pixel towards its end
+        share = (16 - shared + 0.5) / (17)
+        expected = share * left[..., 16:] + (1 - share) * right[..., :16]
+        assert torch.allclose(model(*pair).fused[..., 16:32], expected, atol=1e-6)
+
+    def test_reconstruction_is_in_the_same_windows(self, large):
         whole, windowed = small_model(), small_model(attention_window=4)
-        features = whole.encode(large[0])
-        decoded = windowed.decode(features, (12, 9))
-        corner = features.unflatten(1, (12, 9))[:, :4, :4].flatten(1, 2)
-        assert torch.allclose(decoded[..., :16, :16], whole.decode(corner, (4, 4))[..., :16, :16], atol=1e-6)
+        restored = windowed.reconstruct(large[0])
+        corner = large[0][..., :32, :32]
+        expected = whole.decode(whole.encode(corner), (4, 4))
+        assert torch.equal(whole.reconstruct(corner), expected)
+        assert torch.allclose(restored[..., :16, :16], expected[..., :16, :16], atol=1e-6)
+
+    def test_attention_weights_of_the_whole_picture(self, large):
+        whole = small_model(fusion_attention="local")
+        windowed = small_model(attention_window=4, fusion_attention="local")
+        weights = windowed(*large, output_attentions=True).attentions
+        alone = whole(*large[..., :32, :32], output_attentions=True).attentions
+        assert weights.keys() == alone.keys()
+        for name, of_corner in alone.items():
+            assert weights[name].shape == (1, of_corner.shape[1], 108, of_corner.shape[3])
+            corner = weights[name].unflatten(2, (12, 9))[:, :, :2, :2]
+            assert torch.allclose(corner, of_corner.unflatten(2, (4, 4))[:, :, :2, :2], atol=1e-6)
+            assert torch.allclose(weights[name].sum(-1), weights[name].new_ones(()), atol=1e-5)
+
+    def test_global_attention_has_no_weights_of_the_whole_picture(self, large):
+        model = small_model(attention_window=4, attn_implementation="eager")
+        with pytest.raises(ValueError, match=r"fused in 20 windows.*set attention_window to None"):
+            model(*large, output_attentions=True)
 
     def test_far_windows_do_not_matter(self, large):
         model = small_model(attention_window=4, fusion_attention="local")
@@ -437,6 +483,21 @@ class TestDetail:
         outputs = model(*pictures, fusion=fusion)
         decoded = model.decode(outputs.fused_features, model.patch_grid(pictures[0]))
         assert torch.equal(outputs.fused, with_own_detail(decoded, *pictures, sigma=1.5).clamp(0, 1))
+
+    def test_contrast_is_restored_first(self, pictures):
+        model = small_model(detail_sigma=1.5, contrast_gain=1.6)
+        outputs = model(*pictures)
+        decoded = model.decode(outputs.fused_features, model.patch_grid(pictures[0]))
+        restored = with_restored_contrast(decoded, 1.6)
+        assert torch.equal(outputs.fused, with_own_detail(restored, *pictures, sigma=1.5).clamp(0, 1))
+
+
+class TestContrast:
+    def test_it_needs_no_detail(self, pictures):
+        model = small_model(contrast_gain=1.6)
+        outputs = model(*pictures)
+        decoded = model.decode(outputs.fused_features, model.patch_grid(pictures[0]))
+        assert torch.equal(outputs.fused, with_restored_contrast(decoded, 1.6).clamp(0, 1))
 
 
 class TestStarts:

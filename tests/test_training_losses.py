@@ -7,7 +7,7 @@ from training.losses import (
     SSIM_C1,
     SSIM_C2,
     alignment_terms,
-    both_loss,
+    blend_loss,
     correlation_loss,
     edge_loss,
     fusion_terms,
@@ -36,7 +36,7 @@ def test_only_the_weighted_terms_are_made():
 
 
 def test_unknown_terms_are_refused():
-    with pytest.raises(ValueError, match="loss_weights names colour; the terms are intensity, gradient, both, edges"):
+    with pytest.raises(ValueError, match="loss_weights names colour; the terms are intensity, gradient, blend, edges"):
         require_fusion_terms({"colour": 1.0})
     with pytest.raises(ValueError, match="loss_weights gives no term any weight"):
         require_fusion_terms({"intensity": 0.0})
@@ -64,13 +64,16 @@ def test_the_laplacian_loss_wants_the_stronger_of_both():
     assert laplacian_loss(-dot, nothing, dot) == 0
 
 
-def test_both_adds_the_darker_picture_to_the_brighter():
+def test_blend_is_a_mean_that_prefers_the_brighter_picture():
     infrared = torch.tensor([[0.2, 0.8], [0.5, 0.0]])[None, None]
     visible = torch.tensor([[0.6, 0.1], [0.5, 0.4]])[None, None]
-    # the darker one is 0.2, 0.1, 0.5, 0 with the mean 0.2
-    target = torch.tensor([[0.6, 0.8 - 0.1 * DARKER], [0.5 + 0.3 * DARKER, 0.4 - 0.2 * DARKER]])[None, None]
-    assert both_loss(target, infrared, visible) < 1e-7
-    assert torch.isclose(both_loss(target + 0.25, visible, infrared), torch.tensor(0.25))
+    # shares of the brighter and the darker one
+    brighter, darker = 1 / (1 + DARKER), DARKER / (1 + DARKER)
+    target = torch.tensor(
+        [[0.6 * brighter + 0.2 * darker, 0.8 * brighter + 0.1 * darker], [0.5, 0.4 * brighter]],
+    )[None, None]
+    assert blend_loss(target, infrared, visible) < 1e-7
+    assert torch.isclose(blend_loss(target + 0.25, visible, infrared), torch.tensor(0.25))
 
 
 def test_edges_want_the_longer_gradient_with_direction_and_sign():

@@ -15,18 +15,17 @@ def laplacian_magnitude(luminance: Tensor) -> Tensor:
     return nn.functional.conv2d(padded, kernel[None, None]).abs()
 
 
-def both_loss(fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
-    """`|F - (max(V, I) + DARKER (min(V, I) - mean of min(V, I)))|` averaged over pixels and batch; a scalar.
+def blend_loss(fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
+    """`|F - (max(V, I) + DARKER min(V, I)) / (1 + DARKER)|` averaged over pixels and batch; a scalar.
 
-    The intensity term of Eq. 4 follows the brighter picture alone; this one adds what the darker one has to show there.
-    The mean is each picture's own, so that the sum is no brighter than the maximum.
+    The intensity term of Eq. 4 follows the brighter picture alone, as this one would with `DARKER` at nothing. For the
+    decoder's picture before `contrast_gain`, which gives back the contrast that a blend loses.
     """
-    darker = torch.minimum(visible, infrared)
-    target = torch.maximum(visible, infrared) + DARKER * (darker - darker.mean(dim=(2, 3), keepdim=True))
-    return (fused - target).abs().mean()
+    target = torch.maximum(visible, infrared) + DARKER * torch.minimum(visible, infrared)
+    return (fused - target / (1 + DARKER)).abs().mean()
 
 
-DARKER = 0.6
+DARKER = 0.7
 """How much the darker picture counts beside the brighter one. Chosen with pixel formulas (docs/experiments.md)."""
 
 
@@ -91,7 +90,7 @@ SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
 FUSION_TERMS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "intensity": intensity_loss,
     "gradient": gradient_loss,
-    "both": both_loss,
+    "blend": blend_loss,
     "edges": edge_loss,
     "laplacian": laplacian_loss,
     "correlation": correlation_loss,

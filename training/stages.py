@@ -47,7 +47,7 @@ def decoded(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs) -> Tenso
 
 
 def refined(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs) -> Tensor:
-    """The same with the pictures' own fine detail, if the model takes it from them."""
+    """The same as a user gets it: contrast restored and the pictures' own fine detail, if the model has these."""
     return model.refine(decoded(model, features, pairs), pairs.infrared, pairs.visible)
 
 
@@ -62,8 +62,11 @@ def align(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: M
 
 
 def fuse(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: Mapping) -> dict[str, Tensor]:
-    """The decoded features hold the texture of both pictures (Eq. 4)."""
-    fused = refined(model, features, pairs)
+    """The decoded features hold the texture of both pictures (Eq. 4).
+
+    As they come from the decoder: what refines them later has nothing to learn.
+    """
+    fused = decoded(model, features, pairs)
     # differences of neighbouring pixels need all their digits
     with torch.autocast(fused.device.type, enabled=False):
         return fusion_terms(fused, pairs.infrared, pairs.visible, weights)
