@@ -350,7 +350,7 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         pieces = [
             self.fuse_window(infrared_window, visible_window, fusion, contour)
             for infrared_window, visible_window in zip(
-                self.cut(windows, infrared), self.cut(windows, visible), strict=True
+                self.in_windows(windows, infrared), self.in_windows(windows, visible), strict=True
             )
         ]
         decoded = windows.join(torch.cat([piece.decoded for piece in pieces]), self.patch_size)
@@ -396,7 +396,7 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         grid = self.patch_grid(pictures)
         return covering_windows(grid, self.config.attention_window or max(grid), WINDOW_OVERLAP)
 
-    def cut(self, windows: Windows, pictures: Tensor) -> tuple[Tensor, ...]:
+    def in_windows(self, windows: Windows, pictures: Tensor) -> tuple[Tensor, ...]:
         """The windows of `(B, 1, H, W)` pictures in batches; pictures of one window stay in the batch they are in."""
         parts = windows.cut(pictures, self.patch_size)
         return parts.split(WINDOWS_AT_ONCE if windows.count > 1 else len(parts))
@@ -404,7 +404,7 @@ class MaeFuseModel(MaeFusePreTrainedModel):
     def reconstruct(self, pictures: Tensor) -> Tensor:
         """What encoder and decoder give back of `(B, 1, H, W)` luminance, in windows as `forward`; not clipped."""
         windows = self.windows(pictures)
-        decoded = [self.decode(self.encode(part), self.patch_grid(part)) for part in self.cut(windows, pictures)]
+        decoded = [self.decode(self.encode(part), self.patch_grid(part)) for part in self.in_windows(windows, pictures)]
         return windows.join(torch.cat(decoded), self.patch_size)
 
     def encode(self, pictures: Tensor) -> Tensor:
