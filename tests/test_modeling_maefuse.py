@@ -278,9 +278,9 @@ class TestAttentionWindow:
         # one row of windows, which share two columns of tokens: 0 to 3 and 2 to 5
         pair = large[..., :32, :48]
         left, right = (model(*pair[..., columns]).fused for columns in (slice(0, 32), slice(16, 48)))
-        shared = torch.arange(16) + 0.5
+        shared = torch.arange(16)
         # a window's weight falls by one a pixel towards its end
-        share = (16 - shared + 0.5) / (17)
+        share = (16 - shared) / 17
         expected = share * left[..., 16:] + (1 - share) * right[..., :16]
         assert torch.allclose(model(*pair).fused[..., 16:32], expected, atol=1e-6)
 
