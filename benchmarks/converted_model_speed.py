@@ -23,10 +23,10 @@ from tqdm import trange
 
 from maefuse_hf import MaeFuseConfig, MaeFuseImageProcessor, MaeFuseModel
 from maefuse_hf.configuration_maefuse import VIT_MAE_LARGE
-from maefuse_hf.conversion import FUSION_HEADS, image_processor
+from maefuse_hf.conversion.maefuse import FUSION_HEADS, image_processor
 from maefuse_hf.example_scene import render_example_pair
+from maefuse_hf.inference import fuse_pair
 from maefuse_hf.modeling_maefuse import MaeFuseOutput
-from maefuse_hf.pair_fusion import fuse_pair
 
 THEIR_SIDE = 640
 

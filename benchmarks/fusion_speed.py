@@ -12,9 +12,8 @@ import time
 
 import torch
 
-from maefuse_hf.checkpoint import load_checkpoint
 from maefuse_hf.example_scene import render_example_pair
-from maefuse_hf.pair_fusion import fuse_pair
+from maefuse_hf.inference import fuse_pair, load_checkpoint
 
 KIBIBYTES_PER_GIGABYTE = 1e9 / 1024
 

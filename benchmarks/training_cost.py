@@ -16,8 +16,8 @@ from accelerate import Accelerator
 from torch.utils.data import default_collate
 from tqdm import trange
 
-from maefuse_hf.checkpoint import load_checkpoint
 from maefuse_hf.example_scene import render_example_pair
+from maefuse_hf.inference import load_checkpoint
 from training.config import DataConfig, FeatureCacheConfig, OptimizerConfig
 from training.crops import FixedPairCrops
 from training.data import Pairs, read_pair

@@ -3,9 +3,9 @@
 from transformers import AutoConfig, AutoImageProcessor, AutoModel
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from .checkpoint import SHIPPED_CHECKPOINT
 from .configuration_maefuse import MaeFuseConfig
 from .image_processing_maefuse import MaeFuseImageProcessor
+from .inference import SHIPPED_CHECKPOINT
 from .modeling_maefuse import (
     ComparativeFusionModule,
     MaeFuseDecoder,

@@ -24,7 +24,6 @@ from .contrast import with_restored_contrast
 from .detail import with_own_detail
 from .fusion_attention import GlobalAttention, LocalAttention, PointwiseAttention
 from .losses_maefuse import gradient_loss, intensity_loss
-from .mae_checkpoint import read_mae_encoder
 from .position_embedding import interpolate_position_embedding, sincos_position_embedding
 from .windows import Windows, covering_windows
 
@@ -630,27 +629,25 @@ class MaeFuseModel(MaeFusePreTrainedModel):
 
     @classmethod
     def from_encoder_pretrained(
-        cls, pretrained_encoder: str | os.PathLike[str], encoder_heads: int | None = None, **config_fields: Any
+        cls, pretrained_encoder: str | os.PathLike[str], **config_fields: Any
     ) -> "MaeFuseModel":
         """A MaeFuse around a pretrained masked autoencoder, with fresh fusion modules and decoder to be trained.
 
         Args:
             pretrained_encoder: folder or Hub name of a `ViTMAEModel` or `ViTMAEForPreTraining`, such as
                 `"facebook/vit-mae-large"`. The mean and standard deviation of its `preprocessor_config.json` become
-                the model's; without that file, ImageNet's. Or a `.pth` file of a masked autoencoder in its original
-                layout, such as `mae_pretrain_vit_large.pth`.
-            encoder_heads: the encoder's attention heads, for a `.pth` file that is as wide as no published one.
+                the model's; without that file, ImageNet's.
             config_fields: fields of [`MaeFuseConfig`].
 
         Raises:
-            ValueError: if the checkpoint lacks encoder weights, is another model, or a config field does not fit.
+            ValueError: if the checkpoint lacks encoder weights, is another model or a `.pth` file, or a config field
+                does not fit.
             OSError: if there is no such checkpoint.
         """
         if Path(pretrained_encoder).suffix in CHECKPOINT_SUFFIXES:
-            return cls.from_encoder(read_mae_encoder(Path(pretrained_encoder), encoder_heads), **config_fields)
-        if encoder_heads is not None:
             raise ValueError(
-                f"encoder_heads={encoder_heads} is for .pth files; {pretrained_encoder} has a config.json that says it."
+                f"{pretrained_encoder} is a file of torch.save, no folder that transformers saved. "
+                "maefuse_hf.conversion.model_from_encoder takes it, and reads it without running what it holds."
             )
         loaded = ViTMAEModel.from_pretrained(
             pretrained_encoder, mask_ratio=0.0, output_loading_info=True, ignore_mismatched_sizes=True

@@ -21,8 +21,8 @@ from fusing import GAMMA_RANGE, NO_PALETTE, SIZE_LIMIT_RANGE, Fuser, Settings
 from handlers import EXAMPLES, Handlers
 from theme import CSS, THEME
 
-from maefuse_hf.checkpoint import load_checkpoint
-from maefuse_hf.thermal_palette import PALETTES
+from maefuse_hf.inference import load_checkpoint
+from maefuse_hf.visualization import PALETTES
 
 MODEL_VARIABLE = "MAEFUSE_MODEL"
 LARGEST_FILE = "20mb"

@@ -13,7 +13,7 @@ from transformers.feature_extraction_utils import BatchFeature
 from maefuse_hf import MaeFuseImageProcessor, MaeFuseModel, MaeFuseOutput
 from maefuse_hf.colour import to_uint8
 from maefuse_hf.image_processing_maefuse import DAMAGED
-from maefuse_hf.thermal_palette import PALETTES, seen_infrared, thermal_overlay
+from maefuse_hf.visualization import PALETTES, seen_infrared, thermal_overlay
 
 NO_PALETTE = "none"
 GAMMA_RANGE = (0.2, 3.0)
@@ -32,7 +32,7 @@ class Settings:
     """What a person can choose; each field is a control of the page and a parameter of the API.
 
     colour: keep the photo's colours, or give a grey picture.
-    palette: colour what is hot by this thermal palette; "none", or a name in `maefuse_hf.thermal_palette.PALETTES`.
+    palette: colour what is hot by this thermal palette; "none", or a name in `maefuse_hf.visualization.PALETTES`.
     infrared_gamma: exponent of the infrared picture in [0, 1] before fusion (paper, section 4.4); below 1 brightens.
     contour: what guides the merging, "cfm" (learned) or "infrared" (paper, section 4.4).
     size_limit: longest side in pixels at which the model works; the result has the photo's own size.

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from zero_gpu import on_gpu
 
 from maefuse_hf import MaeFuseOutput
-from maefuse_hf.thermal_palette import seen_infrared
+from maefuse_hf.visualization import seen_infrared
 
 Upload = dict[str, Any] | None
 """A file as Gradio hands it over, or nothing."""

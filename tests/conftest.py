@@ -52,7 +52,7 @@ def parquet_pairs(tmp_path_factory) -> str:
     """A glob of Parquet files with six rendered pairs of 64x72."""
     import datasets
 
-    from maefuse_hf.example_scene import render_example_pair
+    from maefuse_hf.example_scene.scene import render_example_pair
 
     folder = tmp_path_factory.mktemp("parquet")
     infrared, visible = zip(*(render_example_pair(64, 72, seed=seed) for seed in range(6)))

@@ -15,7 +15,7 @@ from huggingface_hub import HfApi
 from transformers import pipeline
 
 from maefuse_hf import MaeFuseModel, cli
-from maefuse_hf.example_scene import render_example_pair
+from maefuse_hf.example_scene.scene import render_example_pair
 from training import publish, push_pairs, train
 
 PAIR = "thermal.png", "photo.png"

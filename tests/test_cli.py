@@ -8,9 +8,9 @@ from conftest import small_model
 from PIL import Image
 
 from maefuse_hf import MaeFuseImageProcessor
-from maefuse_hf.checkpoint import load_checkpoint
 from maefuse_hf.cli import main
-from maefuse_hf.example_scene import render_example_pair
+from maefuse_hf.example_scene.scene import render_example_pair
+from maefuse_hf.inference.checkpoint import load_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from PIL import Image
 
 from maefuse_hf import MaeFuseImageProcessor, MaeFuseModel
 from maefuse_hf.cli import main
-from maefuse_hf.example_scene import render_example_pair
-from maefuse_hf.pair_fusion import fuse_pair
+from maefuse_hf.example_scene.scene import render_example_pair
+from maefuse_hf.inference.pair_fusion import fuse_pair
 
 HEADS = ["--encoder-heads", "6", "--decoder-heads", "3"]
 

@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,12 +11,12 @@ import torch
 from conftest import small_model
 from PIL import Image
 
-from maefuse_hf import MaeFuseImageProcessor, cli_evaluate, evaluation_plots
-from maefuse_hf.cli import main
-from maefuse_hf.cli_evaluate import short_names
-from maefuse_hf.evaluation import BASELINES
-from maefuse_hf.example_scene import render_example_pair
-from maefuse_hf.side_by_side import GAP
+from maefuse_hf import MaeFuseImageProcessor
+from maefuse_hf.cli import evaluate, main
+from maefuse_hf.evaluation import plots
+from maefuse_hf.evaluation.runner import BASELINES
+from maefuse_hf.example_scene.scene import render_example_pair
+from maefuse_hf.visualization.captioned_row import GAP
 
 STATISTICS = ["EN", "SD", "SF", "AG", "MI"]
 LIKENESSES = ["CC", "SCD", "VIF", "Qabf", "SSIM", "MS-SSIM"]
@@ -75,8 +74,8 @@ def measured(scenes, tmp_path_factory):
 @pytest.fixture
 def no_plots(monkeypatch):
     """Plots have tests of their own and take seconds."""
-    monkeypatch.setattr(evaluation_plots, "plot_metric", lambda rows, metric: b"")
-    monkeypatch.setattr("maefuse_hf.evaluation_report.plot_metric", lambda rows, metric: b"")
+    monkeypatch.setattr(plots, "plot_metric", lambda rows, metric: b"")
+    monkeypatch.setattr("maefuse_hf.evaluation.report.plot_metric", lambda rows, metric: b"")
 
 
 def test_hand_computed_values_through_the_whole_command(tmp_path, no_plots, capsys):
@@ -244,7 +243,7 @@ def test_what_cannot_work_is_said(tmp_path, monkeypatch, capsys, arguments, mess
 
 
 def test_without_matplotlib_nothing_is_begun(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(evaluation_plots.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(plots.importlib.util, "find_spec", lambda name: None)
     assert run("evaluate", "--dataset", tmp_path / "nowhere", "-o", tmp_path / "out") == 1
     assert 'pip install "maefuse-hf[evaluate]"' in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
@@ -257,60 +256,9 @@ def test_the_shipped_model_is_measured_if_nothing_is_named(monkeypatch, tmp_path
         loaded.append(options.model)
         raise ValueError("stop here")
 
-    monkeypatch.setattr(cli_evaluate, "load_model", load)
+    monkeypatch.setattr(evaluate, "load_model", load)
     quarters(tmp_path / "set", "a", 200, 100)
     save(tmp_path / "fused" / "a.png", np.full((8, 8), 7))
     arguments = "evaluate", "--dataset", tmp_path / "set", "-o", tmp_path / "out"
     assert run(*arguments) == 1 and loaded == [None]
     assert run(*arguments, "--fused", tmp_path / "fused", "--model", "m") == 1 and loaded == [None, "m"]
-
-
-def test_compare_puts_pictures_over_their_patches(tmp_path, capsys):
-    pixels = np.random.default_rng(0).integers(0, 256, (20, 40), np.uint8)
-    save(tmp_path / "one.png", pixels)
-    save(tmp_path / "two.png", np.full((20, 40, 3), (10, 20, 30)) + np.eye(20, 40)[..., None])
-    pictures = tmp_path / "one.png", tmp_path / "two.png"
-    assert run("compare", *pictures, "--zoom", "8,4,10", "-o", tmp_path / "new" / "row.png") == 0
-    assert "Patch at 8,4, 10×5 px" in capsys.readouterr().out
-    row = np.asarray(Image.open(tmp_path / "new" / "row.png"))
-    assert row.shape[1] == 2 * 40 + GAP
-    enlarged = pixels[4:9, 8:18].repeat(4, axis=0).repeat(4, axis=1)
-    assert (row[-20:, :40, 0] == enlarged).all()
-    assert run("compare", *pictures, "-o", tmp_path / "row.png") == 0
-    assert re.search(r"Patch at \d+,\d+, 10×5 px", capsys.readouterr().out)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["a.png"], "give at least two"),
-        (["a.png", "a.png"], "stands twice"),
-        (["a.png", "b.png"], "b is 9×8 px, a is 8×8 px"),
-        (["a.png", "none.png"], "there is no such file"),
-        (["a.png", "set/a.png", "--zoom", "5,5,9"], "does not lie within pictures of 8×8 px"),
-        (["a.png", "set/a.png", "-o", "row"], "has no picture suffix"),
-        (["a.png", "set/a.png", "-o", "a.png"], "is one of the inputs"),
-    ],
-)
-def test_what_cannot_be_compared(tmp_path, monkeypatch, capsys, arguments, message):
-    monkeypatch.chdir(tmp_path)
-    save(tmp_path / "a.png", np.arange(64).reshape(8, 8))
-    save(tmp_path / "set" / "a.png", np.arange(64).reshape(8, 8).T)
-    save(tmp_path / "b.png", np.arange(72).reshape(8, 9))
-    assert run("compare", "-o", "row.png", *arguments) == 1
-    assert message in capsys.readouterr().err
-    assert not (tmp_path / "row.png").exists()
-
-
-def test_captions_have_the_folders_that_tell_them_apart():
-    assert short_names([Path("x/a.png"), Path("b.png")]) == ["a", "b"]
-    assert short_names([Path("/data/infrared/a.png"), Path("visible/a.jpg")]) == ["infrared/a", "visible/a"]
-    with pytest.raises(ValueError, match="stands twice"):
-        short_names([Path("a.png"), Path("a.jpg")])
-
-
-@pytest.mark.parametrize("zoom", ["1,2", "1,2,x", "1,2,3,4"])
-def test_a_zoom_is_three_numbers(zoom, capsys):
-    with pytest.raises(SystemExit) as stop:
-        run("compare", "a.png", "b.png", "-o", "row.png", "--zoom", zoom)
-    assert stop.value.code == 2 and "is not X,Y,SIZE" in capsys.readouterr().err

@@ -1,6 +1,6 @@
 import pytest
 
-from maefuse_hf.cli_options import (
+from maefuse_hf.cli.options import (
     make_folder,
     model_options,
     refuse_overwriting,

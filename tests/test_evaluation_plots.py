@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from maefuse_hf import evaluation_plots
-from maefuse_hf.evaluation import Row
-from maefuse_hf.evaluation_plots import COLOURS, plot_metric, require_matplotlib
+from maefuse_hf.evaluation import plots
+from maefuse_hf.evaluation.plots import COLOURS, plot_metric, require_matplotlib
+from maefuse_hf.evaluation.runner import Row
 
 
 def colours_in(png):
@@ -51,6 +51,6 @@ def test_undefined_and_infinite_values_are_left_out():
 
 def test_matplotlib_is_asked_for_with_the_command_that_installs_it(monkeypatch):
     require_matplotlib()
-    monkeypatch.setattr(evaluation_plots.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(plots.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(OSError, match=r"need matplotlib.*pip install \"maefuse-hf\[evaluate\]\""):
         require_matplotlib()

@@ -5,10 +5,10 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
-from maefuse_hf.evaluation import Row
-from maefuse_hf.evaluation_report import LONGEST_SIDE, Example, picture_uri, report
-from maefuse_hf.evaluation_summary import RANKING, summarise
-from maefuse_hf.zoom import CHOICE_OF_PATCH
+from maefuse_hf.evaluation.report import LONGEST_SIDE, Example, picture_uri, report
+from maefuse_hf.evaluation.runner import Row
+from maefuse_hf.evaluation.summary import RANKING, summarise
+from maefuse_hf.visualization.zoom import CHOICE_OF_PATCH
 
 VOID = {"meta", "img"}
 

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from maefuse_hf.evaluation import BASELINES, Row
-from maefuse_hf.evaluation_summary import (
+from maefuse_hf.evaluation.runner import BASELINES, Row
+from maefuse_hf.evaluation.summary import (
     RANKING_METRICS,
     Summary,
     as_json,

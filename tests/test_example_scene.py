@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from maefuse_hf.example_scene import ExampleScene, render_example_pair, render_example_scene
+from maefuse_hf.example_scene.scene import ExampleScene, render_example_pair, render_example_scene
 
 
 @pytest.fixture(scope="module", params=[0, 1, 2])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maefuse_hf.example_scene_canvas import (
+from maefuse_hf.example_scene.canvas import (
     EYE_HEIGHT,
     Canvas,
     Material,

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from maefuse_hf.example_scene_canvas import Canvas
-from maefuse_hf.example_scene_objects import (
+from maefuse_hf.example_scene.canvas import Canvas
+from maefuse_hf.example_scene.objects import (
     AIR_TEMPERATURE,
     SIGN_LABEL,
     Outfit,

@@ -25,9 +25,9 @@ from transformers import AutoModel, pipeline
 
 import maefuse_hf
 from maefuse_hf import MaeFuseImageProcessor, MaeFuseModel, cli
-from maefuse_hf.evaluation import Row
-from maefuse_hf.evaluation_summary import as_json, summarise
-from maefuse_hf.example_scene import render_example_pair
+from maefuse_hf.evaluation.runner import Row
+from maefuse_hf.evaluation.summary import as_json, summarise
+from maefuse_hf.example_scene.scene import render_example_pair
 
 TESTS = Path(__file__).parent
 STREAM = {
@@ -200,7 +200,7 @@ def test_the_space_is_sent_with_the_package_and_knows_its_model(hub, owner):
     sent = hub.files("org/demo", "space")
     assert {path for path in sent if not path.startswith("maefuse_hf/")} == {"README.md", "app.py"}
     package = Path(maefuse_hf.__file__).parent
-    assert {f"maefuse_hf/{path.name}" for path in package.glob("*.py")} < set(sent)
+    assert {f"maefuse_hf/{path.relative_to(package)}" for path in package.rglob("*.py")} < set(sent)
     weights = "pretrained/maefuse-small/model.safetensors"
     assert sent[f"maefuse_hf/{weights}"] == (package / weights).read_bytes()
     assert not [path for path in sent if "__pycache__" in path or "/." in path]

@@ -427,12 +427,8 @@ class TestPretrainedEncoder:
         result = MaeFuseModel.from_encoder_pretrained(tmp_path).encoder.state_dict()
         assert all(torch.equal(result[name], expected[name]) for name in expected)
 
-    def test_a_folder_has_its_own_number_of_heads(self, tmp_path):
-        with pytest.raises(ValueError, match=r"encoder_heads=4 is for \.pth files"):
-            MaeFuseModel.from_encoder_pretrained(tmp_path, encoder_heads=4)
-
-    def test_no_such_file(self, tmp_path):
-        with pytest.raises(FileNotFoundError, match=r"mae_pretrain\.pth: there is no such file"):
+    def test_a_file_of_torch_save_is_sent_to_its_reader(self, tmp_path):
+        with pytest.raises(ValueError, match=r"mae_pretrain\.pth .*maefuse_hf\.conversion\.model_from_encoder"):
             MaeFuseModel.from_encoder_pretrained(tmp_path / "mae_pretrain.pth")
 
     def test_an_incomplete_encoder_is_refused(self, tmp_path):

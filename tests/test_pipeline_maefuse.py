@@ -13,8 +13,8 @@ from PIL import Image
 from transformers import AutoModel, pipeline
 
 from maefuse_hf import SHIPPED_CHECKPOINT, MaeFuseImageProcessor, MaeFuseModel, MaeFusePipeline
-from maefuse_hf.example_scene import render_example_pair
-from maefuse_hf.pair_fusion import fuse_pair
+from maefuse_hf.example_scene.scene import render_example_pair
+from maefuse_hf.inference.pair_fusion import fuse_pair
 
 
 @pytest.fixture(scope="module")

@@ -16,9 +16,9 @@ from huggingface_hub.utils import httpx
 from PIL import Image
 
 from maefuse_hf import SHIPPED_CHECKPOINT, MaeFuseImageProcessor, MaeFuseModel
-from maefuse_hf.evaluation import Row
-from maefuse_hf.evaluation_summary import as_json, summarise
-from maefuse_hf.example_scene import render_example_pair
+from maefuse_hf.evaluation.runner import Row
+from maefuse_hf.evaluation.summary import as_json, summarise
+from maefuse_hf.example_scene.scene import render_example_pair
 from training import publish
 
 ROOT = Path(__file__).parent.parent

@@ -6,7 +6,7 @@ import datasets
 import pytest
 from PIL import Image
 
-from maefuse_hf.example_scene import render_example_pair
+from maefuse_hf.example_scene.scene import render_example_pair
 from training import publish, push_pairs
 
 

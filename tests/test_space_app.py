@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 from PIL import Image
 
 from maefuse_hf import MaeFuseImageProcessor
-from maefuse_hf.example_scene import render_example_pair
+from maefuse_hf.example_scene.scene import render_example_pair
 
 try:
     import tomllib

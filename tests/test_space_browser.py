@@ -9,9 +9,9 @@ from fusing import Fuser, Settings
 from handlers import Handlers
 from PIL import Image
 
-from maefuse_hf.checkpoint import load_checkpoint
-from maefuse_hf.example_scene import render_example_pair
-from maefuse_hf.pair_fusion import fuse_pair
+from maefuse_hf.example_scene.scene import render_example_pair
+from maefuse_hf.inference.checkpoint import load_checkpoint
+from maefuse_hf.inference.pair_fusion import fuse_pair
 
 pytestmark = pytest.mark.browser
 

@@ -19,9 +19,9 @@ from fusing import (
 from PIL import Image
 
 from maefuse_hf import MaeFuseImageProcessor
-from maefuse_hf.example_scene import render_example_pair
-from maefuse_hf.pair_fusion import fuse_pair
-from maefuse_hf.thermal_palette import thermal_overlay
+from maefuse_hf.example_scene.scene import render_example_pair
+from maefuse_hf.inference.pair_fusion import fuse_pair
+from maefuse_hf.visualization.thermal_palette import thermal_overlay
 
 
 @pytest.fixture(scope="module")

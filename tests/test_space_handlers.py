@@ -9,8 +9,8 @@ from handlers import EXAMPLES, LONGEST_SHOWN, STRATEGIES, Handlers, is_example, 
 from PIL import Image
 
 from maefuse_hf import MaeFuseImageProcessor
-from maefuse_hf.example_scene import render_example_pair
-from maefuse_hf.pair_fusion import fuse_pair
+from maefuse_hf.example_scene.scene import render_example_pair
+from maefuse_hf.inference.pair_fusion import fuse_pair
 
 
 @pytest.fixture(scope="module")

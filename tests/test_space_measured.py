@@ -5,7 +5,7 @@ import pytest
 from measured import LONGEST_SIDE, MEANINGS, as_table, luminance, measure
 from PIL import Image
 
-from maefuse_hf.example_scene import render_example_pair
+from maefuse_hf.example_scene.scene import render_example_pair
 from maefuse_hf.metrics import fusion_metrics
 
 

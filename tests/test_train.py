@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from maefuse_hf import MaeFuseModel
-from maefuse_hf.checkpoint import load_checkpoint
+from maefuse_hf.inference.checkpoint import load_checkpoint
 from training import pretrain_mae, train
 
 ROOT = Path(__file__).parent.parent

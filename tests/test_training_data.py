@@ -6,7 +6,7 @@ import pytest
 from conftest import ramp
 from PIL import Image
 
-from maefuse_hf.example_scene import render_example_pair
+from maefuse_hf.example_scene.scene import render_example_pair
 from training.config import DataConfig
 from training.data import Pairs, checked_pairs, open_pairs, read_photos, split_pairs, split_stream
 

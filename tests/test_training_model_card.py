@@ -5,7 +5,7 @@ import pytest
 from conftest import small_config
 
 from maefuse_hf import MaeFuseConfig
-from maefuse_hf.evaluation_summary import Summary
+from maefuse_hf.evaluation.summary import Summary
 from training.model_card import (
     DataSource,
     Details,

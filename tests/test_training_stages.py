@@ -5,7 +5,7 @@ import torch
 from conftest import small_model
 
 from maefuse_hf import MaeFuseModel
-from maefuse_hf.checkpoint import load_checkpoint
+from maefuse_hf.inference.checkpoint import load_checkpoint
 from maefuse_hf.losses_maefuse import gradient_loss, intensity_loss
 from training.config import OptimizerConfig, StartConfig
 from training.losses import fusion_terms

@@ -177,7 +177,7 @@ class TrainingConfig:
     data: DataConfig
     stages: StagesConfig
     encoder: str | None = None
-    """Folder or Hub name of the masked autoencoder, as `MaeFuseModel.from_encoder_pretrained` takes it."""
+    """Folder or Hub name of the masked autoencoder, as `maefuse_hf.conversion.model_from_encoder` takes it."""
     model: dict[str, Any] = field(default_factory=dict)
     """Fields of `MaeFuseConfig`; with `start.model`, those in which its own configuration is to change."""
     start: StartConfig = field(default_factory=StartConfig)

@@ -21,7 +21,7 @@ import numpy as np
 from tqdm import tqdm
 
 from maefuse_hf import MaeFuseImageProcessor
-from maefuse_hf.pairs import PairPaths, find_pairs
+from maefuse_hf.inference import PairPaths, find_pairs
 from training.config import DataConfig
 
 if TYPE_CHECKING:

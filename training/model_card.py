@@ -14,7 +14,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from maefuse_hf import SHIPPED_CHECKPOINT, MaeFuseConfig, MaeFuseModel
 from maefuse_hf.configuration_maefuse import VIT_MAE_LARGE
-from maefuse_hf.evaluation_summary import Summaries, Summary, best_systems, escaped, facts, interval, number
+from maefuse_hf.evaluation import Summaries, Summary, best_systems, escaped, facts, interval, number
 from training.config_file import build
 from training.recipe import Run, without_folders
 from training.stages import STAGES
@@ -108,7 +108,7 @@ def read_evaluation(path: Path) -> Evaluation:
 
 
 def read_summary(value: Mapping[str, Any]) -> Summary:
-    """A mean with its interval, as `maefuse_hf.evaluation_summary.json_summary` wrote it."""
+    """A mean with its interval, as `maefuse_hf.evaluation.summary.json_summary` wrote it."""
     mean, low, high = (math.nan if value[name] is None else float(value[name]) for name in ("mean", "low", "high"))
     return Summary(mean, low, high, int(value["pairs"]))
 

@@ -24,7 +24,7 @@ import maefuse_hf
 from maefuse_hf import SHIPPED_CHECKPOINT, MaeFuseImageProcessor, MaeFuseModel, MaeFusePipeline
 from maefuse_hf.example_scene import render_example_pair
 from maefuse_hf.pipeline_maefuse import TASK
-from maefuse_hf.side_by_side import side_by_side
+from maefuse_hf.visualization import side_by_side
 from training.model_card import DETAILS, model_card, read_details, read_evaluation
 from training.recipe import TRAINING_CONFIG, find_runs, write_runs
 

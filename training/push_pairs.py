@@ -16,7 +16,7 @@ import datasets
 from huggingface_hub.utils import httpx
 from tqdm import tqdm
 
-from maefuse_hf.pairs import PairPaths, find_pairs
+from maefuse_hf.inference import PairPaths, find_pairs
 from training.data import PAIR_COLUMNS, read_pair
 from training.publish import require_token
 

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from transformers.utils import cached_file, logging
 
 from maefuse_hf import MaeFuseImageProcessor, MaeFuseModel
+from maefuse_hf.conversion import model_from_encoder
 from training.checkpoints import Checkpoint, newest_checkpoint, save_checkpoint
 from training.config import TrainingConfig
 from training.config_file import parse_run, save_resolved
@@ -51,7 +52,7 @@ def start_model(config: TrainingConfig) -> MaeFuseModel:
     """A trained model to go on from, or one around the pretrained encoder whose other parts are as `start` says."""
     if config.encoder is None:
         return MaeFuseModel.from_pretrained(config.start.model, **config.model)
-    model = MaeFuseModel.from_encoder_pretrained(config.encoder, **config.model)
+    model = model_from_encoder(config.encoder, **config.model)
     if config.start.decoder_as_read_out:
         read_out = load_file(cast(str, cached_file(config.encoder, "read_out.safetensors")))
         model.decoder.start_as_read_out(read_out["weight"], read_out["bias"])

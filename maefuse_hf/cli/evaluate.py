@@ -1,0 +1,237 @@
+# Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
+"""`maefuse evaluate`: measure a model, and pictures that other methods fused."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..evaluation.plots import require_matplotlib
+from ..evaluation.processes import launched_processes
+from ..evaluation.report import Example, report
+from ..evaluation.runner import (
+    BASELINES,
+    SOURCES,
+    Dataset,
+    FolderSystem,
+    ModelSystem,
+    Row,
+    System,
+    evaluate,
+    picture_path,
+    pictures_of,
+    read_datasets,
+)
+from ..evaluation.summary import (
+    CONFIDENCE,
+    RESAMPLES,
+    SEED,
+    as_json,
+    facts,
+    markdown,
+    ranked_pairs,
+    summarise,
+    text_table,
+    worth_a_look,
+    write_csv,
+)
+from ..image_processing_maefuse import MaeFuseImageProcessor
+from ..inference.checkpoint import SHIPPED_CHECKPOINT, load_checkpoint, torch_device
+from ..metrics.fusion import DEFINITIONS, definitions_used
+from ..visualization.zoom import differing_patch, with_patch
+from .options import (
+    DTYPES,
+    make_folder,
+    model_options,
+    refuse_overwriting,
+    strategy_options,
+)
+
+STRATEGY = {"fusion": "mfm", "contour": "cfm"}
+
+
+def add_evaluate(commands: Any) -> None:
+    """Add `maefuse evaluate` to the subcommands."""
+    parser = commands.add_parser(
+        "evaluate",
+        parents=[model_options(), strategy_options()],
+        help="measure a model or fused pictures on folders of pairs",
+        description="Measure a model, and pictures that other methods fused, on folders of registered pairs: tables "
+        "with intervals, a report with plots and pictures. Baselines stand beside them: each source alone, their "
+        "average and their maximum. Without --model and --fused, the shipped checkpoint is measured.",
+    )
+    parser.add_argument(
+        "--dataset",
+        type=Path,
+        nargs="+",
+        action="extend",
+        required=True,
+        metavar="DIR",
+        help="folders with infrared/ and visible/ of same-named pictures, or with metadata.jsonl",
+    )
+    parser.add_argument(
+        "--fused",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=DIR",
+        help="pictures that another method fused, named as the pairs; with several data sets, DIR holds a folder of "
+        "each one's name; without NAME=, the row has the folder's name",
+    )
+    parser.add_argument(
+        "--definition",
+        choices=DEFINITIONS,
+        default="standard",
+        help="compute the metrics that have a definition of this name by it, the others by their standard one",
+    )
+    parser.add_argument("--no-pictures", action="store_true", help="write no side-by-side picture of each pair")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder to write to")
+    parser.set_defaults(command=evaluate_datasets)
+
+
+def evaluate_datasets(options: argparse.Namespace) -> int:
+    """`maefuse evaluate`: what fails is reported and the rest is done."""
+    require_matplotlib()
+    processes = launched_processes()
+    datasets = read_datasets(options.dataset)
+    folders = fused_folders(options.fused, datasets)
+    pictures_folder = None if options.no_pictures else options.output
+    make_folder(options.output)
+    if pictures_folder is not None:
+        for dataset in datasets:
+            make_folder(pictures_folder / dataset.name)
+        refuse_overwriting(
+            (picture_path(pictures_folder, dataset.name, pair) for dataset in datasets for pair in dataset.pairs),
+            read_files(datasets, folders),
+        )
+    device = torch_device(options.device or processes.device)
+    models = [] if options.fused and options.model is None else [load_model(options, device)]
+    systems: list[System] = [*models, *folders]
+    require_different_names(systems)
+    about = protocol(options, models)
+    if processes.is_main:
+        print("\n".join(f"{name}: {value}" for name, value in facts(about).items()), flush=True)
+
+    rows, problems = evaluate(datasets, systems, processes, options.definition, device, pictures_folder)
+    if not processes.is_main:
+        # the launcher stops all processes when one fails, and the main process is not yet done
+        return 0
+    for problem in problems:
+        print(f"maefuse: {problem}", file=sys.stderr)
+    if not rows:
+        raise ValueError("No pair could be measured.")
+    write_results(options.output, rows, about, problems, datasets, systems)
+    return 1 if problems else 0
+
+
+def fused_folders(named: Sequence[str], datasets: Sequence[Dataset]) -> list[FolderSystem]:
+    """The systems that `--fused` names.
+
+    With one data set, DIR may hold the pictures themselves. A `ValueError` names a folder that is not there.
+    """
+    systems = []
+    for text in named:
+        before, equals, after = text.partition("=")
+        name, top = (before, Path(after)) if equals else ("", Path(text))
+        folders = {dataset.name: top / dataset.name for dataset in datasets}
+        if len(datasets) == 1 and not folders[datasets[0].name].is_dir():
+            folders = {datasets[0].name: top}
+        systems.append(FolderSystem(name or top.resolve().name, folders))
+    return systems
+
+
+def load_model(options: argparse.Namespace, device: torch.device) -> ModelSystem:
+    """The model that shall be measured, under the name of its folder or its name on the Hub."""
+    model, processor = load_checkpoint(options.model, str(device), DTYPES[options.dtype])
+    source = str(SHIPPED_CHECKPOINT if options.model is None else options.model)
+    name = Path(source).resolve().name if Path(source).is_dir() else source
+    changed = {key: getattr(options, key) for key, default in STRATEGY.items() if getattr(options, key) != default}
+    if changed:
+        name += f" ({', '.join(f'{key} {value}' for key, value in changed.items())})"
+    return ModelSystem(name, model, processor, options.fusion, options.contour)
+
+
+def require_different_names(systems: Sequence[System]) -> None:
+    """Raise a `ValueError` if two rows of a table would have one name."""
+    taken = {*BASELINES, *SOURCES}
+    for system in systems:
+        if system.name in taken:
+            raise ValueError(f"Another row or picture is called {system.name}; name the folder with --fused NAME=DIR.")
+        taken.add(system.name)
+
+
+def protocol(options: argparse.Namespace, models: Sequence[ModelSystem]) -> dict[str, Any]:
+    """What a reader of the numbers must know, the same for every run of the same evaluation."""
+    used = definitions_used(options.definition)
+    low, high = MaeFuseImageProcessor.percentiles
+    of_model = {"model": models[0].name, "weights": options.dtype} if models else {}
+    return {
+        "maefuse-hf": installed_version(),
+        "torch": torch.__version__,
+        **of_model,
+        "size": "every pair at its own; a picture of another size is refused, nothing is resized",
+        "colour": "luminance, Y of BT.601 of 8-bit pictures, rounded, halves to even; sources deeper than 8 bits are "
+        f"first scaled to 8 from their percentiles {low} to {high}",
+        "fused": "a model's luminance times 255, rounded, before colour is added; another method's picture as it is "
+        "saved, in 8 bits, turned to luminance",
+        "interval": f"{CONFIDENCE:.0%}, percentile bootstrap over pairs, {RESAMPLES} resamples, seed {SEED}; pairs "
+        "without a value are left out",
+        "definitions": {metric: used(metric) for metric in sorted(set().union(*DEFINITIONS.values()))},
+    }
+
+
+def installed_version() -> str:
+    """This package's version."""
+    try:
+        return version("maefuse-hf")
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def read_files(datasets: Sequence[Dataset], folders: Sequence[FolderSystem]) -> list[Path]:
+    """Every picture that an evaluation reads."""
+    sources = [path for dataset in datasets for pair in dataset.pairs for path in (pair.infrared, pair.visible)]
+    by_name = [pictures for folder in folders for pictures in folder.pictures.values()]
+    return sources + [path for pictures in by_name for paths in pictures.values() for path in paths]
+
+
+def write_results(
+    folder: Path,
+    rows: Sequence[Row],
+    about: dict[str, Any],
+    problems: Sequence[str],
+    datasets: Sequence[Dataset],
+    systems: Sequence[System],
+) -> None:
+    """Write and print what an evaluation found."""
+    summaries = summarise(rows)
+    examples = [example for dataset in datasets for example in examples_of(dataset, rows, systems)]
+    write_csv(rows, folder / "metrics.csv")
+    (folder / "metrics.md").write_text(markdown(summaries, about, problems), encoding="utf-8")
+    (folder / "metrics.json").write_text(as_json(summaries, about, problems), encoding="utf-8")
+    page = report(rows, summaries, about, problems, examples)
+    (folder / "report.html").write_text(page, encoding="utf-8")
+    for dataset, of_dataset in summaries.items():
+        print(f"\n{dataset}\n{text_table(of_dataset)}")
+    print(f"\n* best of its column, the sources alone apart. Intervals: {folder / 'metrics.md'}. Report: ", end="")
+    print(folder / "report.html")
+
+
+def examples_of(dataset: Dataset, rows: Sequence[Row], systems: Sequence[System]) -> list[Example]:
+    """The best, median and worst pair of the first system that was measured on this data set."""
+    measured = {(row.system, row.pair) for row in rows if row.dataset == dataset.name}
+    ranking = next((system.name for system in systems if system.name in {name for name, _ in measured}), None)
+    if ranking is None:
+        return []
+    pairs = {pair.name: pair for pair in dataset.pairs}
+    examples = []
+    for name, label in worth_a_look(ranked_pairs(rows, dataset.name, ranking)).items():
+        shown = [system for system in systems if (system.name, name) in measured]
+        pictures = pictures_of(dataset.name, pairs[name], shown)
+        patch = differing_patch(list(pictures.values()))
+        examples.append(Example(dataset.name, name, label, ranking, with_patch(pictures, patch)))
+    return examples

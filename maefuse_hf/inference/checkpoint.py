@@ -1,0 +1,49 @@
+# Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
+"""The checkpoint that ships with the package, and how a model is loaded where none is named."""
+
+import os
+from pathlib import Path
+
+import torch
+
+from ..image_processing_maefuse import MaeFuseImageProcessor
+from ..modeling_maefuse import MaeFuseModel
+
+SHIPPED_CHECKPOINT = Path(__file__).parent.parent / "pretrained" / "maefuse-small"
+"""Folder of the checkpoint that is installed with the package; loading it needs no network."""
+
+
+def load_checkpoint(
+    model: str | os.PathLike[str] | None = None,
+    device: str | None = None,
+    dtype: torch.dtype = torch.float32,
+) -> tuple[MaeFuseModel, MaeFuseImageProcessor]:
+    """Load a model in evaluation mode and its image processor.
+
+    Args:
+        model: folder or Hub name; without one, the checkpoint that ships.
+        device: as in `torch.device`; without one, the first CUDA device where there is one, else the processor.
+        dtype: of the weights.
+
+    Raises:
+        OSError: if there is no such checkpoint.
+        ValueError: if the checkpoint does not fit the model, or the device is unknown or not there.
+    """
+    source = SHIPPED_CHECKPOINT if model is None else model
+    place = torch_device(device)
+    return (
+        MaeFuseModel.from_pretrained(source, dtype=dtype).to(place).eval(),
+        MaeFuseImageProcessor.from_pretrained(source),
+    )
+
+
+def torch_device(device: str | None) -> torch.device:
+    """The device of that name, or the best one; a `ValueError` says what is there if it cannot be had."""
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        # an allocation tells whether the device is there, which its name alone does not
+        return torch.empty(0, device=device).device
+    except (RuntimeError, AssertionError) as error:
+        here = ["cpu"] + [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+        raise ValueError(f"Device {device!r} cannot be used here ({error}). There is {', '.join(here)}.") from error
