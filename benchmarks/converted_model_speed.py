@@ -3,10 +3,10 @@
     python benchmarks/converted_model_speed.py [--size WIDTH HEIGHT] [--encoder_layers N] [--device D] [--cpu_time]
 
 Builds random weights of the published sizes, takes turns between the ways, so that whatever else the machine does hits
-all of them, and prints the median of each, from pictures to picture, and the ratio to the first. Ratios hold beyond the
+all of them, and prints the median of each, from images to image, and the ratio to the first. Ratios hold beyond the
 machine; seconds do not.
 
-Their network is put together from the same weights as their code does it: one picture after the other through the
+Their network is put together from the same weights as their code does it: one image after the other through the
 encoder, explicit attention matrices, and in the fusion layer multi-head attention over a batch of one. Time is linear
 in the encoder's blocks, so that two runs with few of them tell what all 24 take where a whole one takes too long.
 """
@@ -106,7 +106,7 @@ def main() -> None:
 
     def run(way: str) -> Image.Image:
         model, its_processor = ways[way]
-        return fuse_pair(model, its_processor, *pair).picture  # type: ignore[arg-type]
+        return fuse_pair(model, its_processor, *pair).image  # type: ignore[arg-type]
 
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for _ in trange(options.rounds, unit="round"):

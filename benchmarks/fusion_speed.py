@@ -1,8 +1,8 @@
-"""Seconds and memory to fuse a pair at several sizes, in windows and with attention over the whole picture.
+"""Seconds and memory to fuse a pair at several sizes, in tiles and with attention over the whole image.
 
     python benchmarks/fusion_speed.py --sizes 640x480 1280x1024
 
-Takes turns between the two ways. Memory is the most that the process ever held, so sizes grow and the windows go first.
+Takes turns between the two ways. Memory is the most that the process ever held, so sizes grow and the tiles go first.
 """
 
 import argparse
@@ -23,12 +23,12 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", default=["640x480"], help="width x height, small ones first")
     parser.add_argument("--model", help="folder or Hub name; default: the checkpoint that ships")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--windows-only", action="store_true", help="leave out attention over the whole picture")
+    parser.add_argument("--tiles-only", action="store_true", help="leave out attention over the whole image")
     options = parser.parse_args()
 
     model, processor = load_checkpoint(options.model)
-    window = model.config.attention_window
-    ways = [window] if options.windows_only else [window, None]
+    tile = model.config.tile_size
+    ways = [tile] if options.tiles_only else [tile, None]
     print(
         f"{model.device}, {torch.get_num_threads()} threads\n| size | attention | seconds | memory |\n|---|---|---|---|"
     )
@@ -38,13 +38,13 @@ def main() -> None:
         seconds: dict[int | None, list[float]] = {way: [] for way in ways}
         for _ in range(options.rounds):
             for way in ways:
-                model.config.attention_window = way
+                model.config.tile_size = way
                 started = time.perf_counter()
                 fuse_pair(model, processor, infrared, visible)
                 seconds[way].append(time.perf_counter() - started)
         held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIBIBYTES_PER_GIGABYTE
         for way, values in seconds.items():
-            attention = "whole picture" if way is None else f"windows of {way} tokens"
+            attention = "whole image" if way is None else f"tiles of {way} tokens"
             print(f"| {size} | {attention} | {statistics.median(values):.2f} | {held:.2f} GB |")
 
 

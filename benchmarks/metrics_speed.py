@@ -1,4 +1,4 @@
-"""How long all fusion metrics of one picture take.
+"""How long all fusion metrics of one image take.
 
 python benchmarks/metrics_speed.py [--size WIDTH HEIGHT] [--threads N] [--device D]
 """
@@ -18,7 +18,7 @@ RUNS = 10
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Time all fusion metrics of one picture.")
+    parser = argparse.ArgumentParser(description="Time all fusion metrics of one image.")
     parser.add_argument("--size", type=int, nargs=2, default=(640, 480), metavar=("WIDTH", "HEIGHT"))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
@@ -27,8 +27,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     width, height = options.size
     infrared, visible = (
-        torch.from_numpy(np.array(picture.convert("L")))[None, None].to(options.device)
-        for picture in render_example_pair(height, width)
+        torch.from_numpy(np.array(image.convert("L")))[None, None].to(options.device)
+        for image in render_example_pair(height, width)
     )
     fused = BASELINES[MAXIMUM](infrared, visible)
     seconds = []
@@ -40,7 +40,7 @@ def main() -> None:
         float(values["hot_contrast"])
         seconds.append(time.perf_counter() - start)
     print(
-        f"all metrics of a {width}×{height} picture, {options.device}, {options.threads} threads: "
+        f"all metrics of a {width}×{height} image, {options.device}, {options.threads} threads: "
         f"median {statistics.median(seconds):.3f} s of {RUNS} runs, first {seconds[0]:.3f} s"
     )
 

@@ -3,7 +3,7 @@
     python benchmarks/training_cost.py
 
 Takes turns between the ways, so that whatever else the machine does hits all of them, and prints the median step, the
-pictures per second and the ratio to the first way. Ratios hold beyond the machine; seconds do not.
+images per second and the ratio to the first way. Ratios hold beyond the machine; seconds do not.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from training.data import Pairs, read_pair
 from training.feature_cache import cache_features
 from training.optimizer import adamw
 from training.stages import STAGES, GuidedStep
-from training.train import PICTURES_OF_A_PAIR
+from training.train import IMAGES_OF_A_PAIR
 
 
 def main() -> None:
@@ -37,8 +37,8 @@ def main() -> None:
     options = parser.parse_args()
 
     data = DataConfig(pairs="", crop_size=options.crop_size, crops_per_pair=options.batch_size)
-    pictures = [read_pair(*render_example_pair(options.crop_size * 2, options.crop_size * 2))]
-    crops = FixedPairCrops(Pairs(["rendered"], pictures.__getitem__), data, seed=0)
+    images = [read_pair(*render_example_pair(options.crop_size * 2, options.crop_size * 2))]
+    crops = FixedPairCrops(Pairs(["rendered"], images.__getitem__), data, seed=0)
     stage = next(stage for stage in STAGES if stage.name == options.stage)
     accelerator = Accelerator()
     model, _ = load_checkpoint(options.model, str(accelerator.device))
@@ -69,11 +69,11 @@ def main() -> None:
 
     work = f"{options.stage}, {options.batch_size} pairs of {options.crop_size} pixels"
     print(f"{accelerator.device}, {torch.get_num_threads()} threads, {work}")
-    print("| way | step in s | pictures/s | times the first |\n|---|---|---|---|")
+    print("| way | step in s | images/s | times the first |\n|---|---|---|---|")
     medians = {way: statistics.median(values) for way, values in seconds.items()}
     first = next(iter(medians.values()))
     for way, median in medians.items():
-        speed = options.batch_size * PICTURES_OF_A_PAIR / median
+        speed = options.batch_size * IMAGES_OF_A_PAIR / median
         print(f"| {way} | {median:.3f} | {speed:.1f} | {first / median:.2f} |")
 
 

@@ -1,5 +1,5 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
-"""Luminance of BT.601, in floating point: taken from a colour picture and put into one, at the size that is wanted."""
+"""Luminance of BT.601, in floating point: taken from a colour image and put into one, at the size that is wanted."""
 
 import numpy as np
 from PIL import Image
@@ -22,7 +22,7 @@ def rgb_to_luminance(rgb: np.ndarray) -> np.ndarray:
 
 
 def replace_luminance(rgb: np.ndarray, luminance: np.ndarray) -> np.ndarray:
-    """Give a colour picture another luminance Y' and keep its Cb and Cr.
+    """Give a colour image another luminance Y' and keep its Cb and Cr.
 
     In full-range YCbCr, Cb = (B - Y) / 1.772 and Cr = (R - Y) / 1.402. Keeping both keeps B - Y and R - Y,
     and with them G - Y, because 0.299 (R - Y) + 0.587 (G - Y) + 0.114 (B - Y) = 0. So each channel moves by
@@ -59,7 +59,7 @@ def recoloured(rgb: np.ndarray, luminance: np.ndarray, resample: int | None) -> 
     Args:
         rgb: (3, H, W) uint8.
         luminance: (1, H', W') float32 in [0, 1], resized to (H, W).
-        resample: with a filter, the colours are resized by it to (H', W') and the whole picture back instead.
+        resample: with a filter, the colours are resized by it to (H', W') and the whole image back instead.
 
     Returns:
         (3, H, W) uint8.
@@ -67,5 +67,5 @@ def recoloured(rgb: np.ndarray, luminance: np.ndarray, resample: int | None) -> 
     if resample is None:
         return replace_luminance(rgb, resize_planes(luminance, rgb.shape[1:], Image.Resampling.BICUBIC))
     colours = to_uint8(resize_planes(rgb.astype(np.float32) / WHITE, luminance.shape[1:], resample))
-    picture = replace_luminance(colours, luminance).astype(np.float32) / WHITE
-    return to_uint8(resize_planes(picture, rgb.shape[1:], Image.Resampling.BICUBIC))
+    image = replace_luminance(colours, luminance).astype(np.float32) / WHITE
+    return to_uint8(resize_planes(image, rgb.shape[1:], Image.Resampling.BICUBIC))

@@ -1,12 +1,16 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
 """Configuration of MaeFuse: every architectural number, once."""
 
+import warnings
 from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 from transformers.pipelines import PIPELINE_REGISTRY
+
+# Names that fields had before, to those they have now.
+RENAMED_FIELDS = {"attention_window": "tile_size", "merging_competition": "merging_joint_softmax"}
 
 # facebook/vit-mae-large, the encoder of the paper (section 3.1)
 VIT_MAE_LARGE = {
@@ -34,10 +38,10 @@ class MaeFuseConfig(PreTrainedConfig):
             encoder: the fusion modules and the decoder see patches only.
         position_embedding (`"interpolate"` or `"native"`, *optional*, defaults to `"interpolate"`):
             Positions of grids other than the pretraining one: interpolated from it, or sin-cos of the actual grid.
-        attention_window (`int`, *optional*):
-            About how many tokens a side the windows have that go through the whole model each for itself, the fused
-            ones blended where they overlap; as many windows cover a picture as come nearest to it. Without it all
-            tokens of a picture attend to each other (paper), and time grows with the square of its area. The encoder's
+        tile_size (`int`, *optional*):
+            About how many tokens a side the tiles have that go through the whole model each for itself, the fused
+            ones blended where they overlap; as many tiles cover an image as come nearest to it. Without it all
+            tokens of an image attend to each other (paper), and time grows with the square of its area. The encoder's
             own pretraining grid is a good choice: that size is what it was pretrained on.
         fusion_attention (`"global"`, `"local"` or `"pointwise"`, *optional*, defaults to `"global"`):
             What a token of the fusion modules attends to: all tokens (paper), a square window around its own
@@ -49,11 +53,11 @@ class MaeFuseConfig(PreTrainedConfig):
             Heads of both fusion modules.
         fusion_intermediate_size (`int`, *optional*, defaults to the encoder's):
             Width of the merging module's MLP.
-        merging_competition (`bool`, *optional*, defaults to `False`):
-            Let infrared and visible tokens compete for the contour's attention in one softmax of the merging module,
-            instead of two softmaxes whose results are summed (paper).
+        merging_joint_softmax (`bool`, *optional*, defaults to `False`):
+            One joint softmax over the tokens of both modalities in the merging module, instead of two softmaxes whose
+            results are summed (paper).
         fusion_position_embedding (`bool`, *optional*, defaults to `False`):
-            Add sin-cos positions of the actual grid to both pictures' features at the entrance of both fusion
+            Add sin-cos positions of the actual grid to both images' features at the entrance of both fusion
             modules, as the authors' published checkpoint needs.
         fusion_layer_norm_eps (`float`, *optional*, defaults to 1e-5):
             Epsilon of the merging module's layer norm.
@@ -69,16 +73,16 @@ class MaeFuseConfig(PreTrainedConfig):
             Add sin-cos positions of the actual grid at the decoder's entrance. Tokens carry the encoder's positions
             already; a decoder that starts as a linear read-out of them goes without.
         contrast_gain (`float`, *optional*):
-            Spread the grey values of the decoder's picture about their mean by at most this factor, as far as they
-            fit into [0, 1]: back to the contrast that a mixture of two pictures loses. Without it they stay as they
+            Spread the grey values of the decoder's image about their mean by at most this factor, as far as they
+            fit into [0, 1]: back to the contrast that a mixture of two images loses. Without it they stay as they
             come (paper).
         detail_sigma (`float`, *optional*):
-            Take from the decoder what is coarser than a Gaussian of this many pixels, and from the two pictures
+            Take from the decoder what is coarser than a Gaussian of this many pixels, and from the two images
             themselves what is finer, mostly of the livelier one at each place. Without it all comes from the decoder
             (paper).
         truncate_to_8_bit (`bool`, *optional*, defaults to `False`):
             Clip every predicted channel to [0, 1] and cut it down to whole 255ths before luminance is taken of the
-            channels, as the authors' published pictures were made.
+            channels, as the authors' published images were made.
         image_mean, image_std (`list[float]`, *optional*, defaults to ImageNet's):
             What the encoder's pretraining centred its channels on and divided them by, for values in [0, 1]; one
             number for each input channel of the encoder. The model normalises by itself.
@@ -109,12 +113,12 @@ class MaeFuseConfig(PreTrainedConfig):
     freeze_encoder: bool = True
     use_cls_token: bool = True
     position_embedding: Literal["interpolate", "native"] = "interpolate"
-    attention_window: int | None = None
+    tile_size: int | None = None
     fusion_attention: Literal["global", "local", "pointwise"] = "global"
     fusion_window: int = 3
     fusion_num_attention_heads: int | None = None
     fusion_intermediate_size: int | None = None
-    merging_competition: bool = False
+    merging_joint_softmax: bool = False
     fusion_position_embedding: bool = False
     fusion_layer_norm_eps: float = 1e-5
     decoder_hidden_size: int = 512
@@ -136,6 +140,10 @@ class MaeFuseConfig(PreTrainedConfig):
             tasks = kwargs.pop("custom_pipelines").items()
             others = {task: info for task, info in tasks if task not in PIPELINE_REGISTRY.supported_tasks}
             kwargs |= {"custom_pipelines": others} if others else {}
+        for old in RENAMED_FIELDS.keys() & kwargs.keys():
+            new = RENAMED_FIELDS[old]
+            warnings.warn(f"{old} is now called {new}; save the model again to rename it.", FutureWarning, stacklevel=2)
+            setattr(self, new, kwargs.pop(old))
         super().__post_init__(**kwargs)
         if self.fusion_num_attention_heads is None:
             self.fusion_num_attention_heads = self.encoder_config.num_attention_heads
@@ -169,8 +177,8 @@ class MaeFuseConfig(PreTrainedConfig):
         ):
             if heads is None or width % heads:
                 raise ValueError(f"{name}={width} cannot be split into {heads} attention heads; choose a divisor.")
-        if self.attention_window is not None and self.attention_window < 1:
-            raise ValueError(f"attention_window={self.attention_window}; it must be a positive number of tokens.")
+        if self.tile_size is not None and self.tile_size < 1:
+            raise ValueError(f"tile_size={self.tile_size}; it must be a positive number of tokens.")
         if self.contrast_gain is not None and self.contrast_gain < 1:
             raise ValueError(f"contrast_gain={self.contrast_gain}; it must be at least 1, or left out.")
         if self.detail_sigma is not None and self.detail_sigma <= 0:

@@ -1,5 +1,5 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
-"""The contrast that a picture of two loses, given back over the whole picture; not in the paper."""
+"""The contrast that an image of two loses, given back over the whole image; not in the paper."""
 
 from torch import Tensor
 
@@ -10,9 +10,9 @@ CLIPPED = 0.005
 def with_restored_contrast(fused: Tensor, gain: float) -> Tensor:
     """`m + g (F - mean of F)`: grey values spread about their mean as far as [0, 1] has room for them.
 
-    A mixture `(a X + b Y) / (a + b)` of two pictures shows what stands in one alone with the contrast a / (a + b) or
+    A mixture `(a X + b Y) / (a + b)` of two images shows what stands in one alone with the contrast a / (a + b) or
     b / (a + b) only. g is `gain`, or what makes all but `CLIPPED` of the pixels at either end span [0, 1] where that
-    is less; m is the mean of F, moved no further than it takes to have them inside. Correlations with other pictures
+    is less; m is the mean of F, moved no further than it takes to have them inside. Correlations with other images
     stay as they are.
 
     Args:

@@ -1,7 +1,7 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
-"""Colour and size of pictures in whole grey values, in the fixed-point arithmetic of OpenCV.
+"""Colour and size of images in whole grey values, in the fixed-point arithmetic of OpenCV.
 
-A model whose pictures went through OpenCV, in training and in its published results, sees here the very same grey
+A model whose images went through OpenCV, in training and in its published results, sees here the very same grey
 values: Y and the bilinear resize equal OpenCV's bit by bit, the bicubic resize to one grey value. Neither
 resize is antialiased.
 """
@@ -38,8 +38,8 @@ def recoloured_8_bit(rgb: np.ndarray, luminance: np.ndarray, resample: int | Non
         y = resize_8_bit(y, rgb.shape[1:], Resampling.BICUBIC)
     else:
         chroma = resize_8_bit(chroma, y.shape[1:], resample)
-    picture = ycrcb_to_rgb(np.concatenate([y, chroma]))
-    return resize_8_bit(picture, rgb.shape[1:], Resampling.BICUBIC)
+    image = ycrcb_to_rgb(np.concatenate([y, chroma]))
+    return resize_8_bit(image, rgb.shape[1:], Resampling.BICUBIC)
 
 
 def rgb_to_ycrcb(rgb: np.ndarray) -> np.ndarray:

@@ -2,7 +2,7 @@
 """What a token of the fusion modules attends to: every token, a window around its place, or its place alone.
 
 All three share one signature: `forward(queries, *contexts, grid, attend)` with `queries` and every context
-`(B, rows * columns, hidden)` in raster order. Several contexts are one softmax: their tokens compete. The result is
+`(B, rows * columns, hidden)` in raster order. The tokens of several contexts share a joint softmax. The result is
 `(B, rows * columns, hidden)` and the attention weights, or `None` where the kernel does not give them.
 """
 
@@ -43,7 +43,7 @@ class GlobalAttention(nn.Module):
 
 class LocalAttention(nn.Module):
     """Multi-head attention over a square window around the query's own place, with a learned bias for each head and
-    offset: `softmax(Q K^T / sqrt(d) + b) V`; places outside the picture take no part.
+    offset: `softmax(Q K^T / sqrt(d) + b) V`; places outside the image take no part.
 
     Weights are `(B, heads, rows * columns, contexts * window ** 2)`, offsets in raster order.
     """
@@ -67,9 +67,9 @@ class LocalAttention(nn.Module):
         scores, values = [], []
         for context in contexts:
             keys = self.neighbours(self.split_heads(self.k_proj(context), grid))
-            for key, visible, bias in zip(keys, inside, self.offset_bias.unbind(-1)):
+            for key, within, bias in zip(keys, inside, self.offset_bias.unbind(-1)):
                 score = (query * key).sum(-1) + bias
-                scores.append(score.masked_fill(visible[..., 0] == 0, float("-inf")))
+                scores.append(score.masked_fill(within[..., 0] == 0, float("-inf")))
             values += self.neighbours(self.split_heads(self.v_proj(context), grid))
         weights = torch.stack(scores, dim=-1).softmax(dim=-1)
         attended = torch.zeros_like(query)

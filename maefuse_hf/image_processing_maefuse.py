@@ -1,6 +1,6 @@
-"""A pair of pictures in, tensors for the model out, and the fused luminance back to a colour picture.
+"""A pair of images in, tensors for the model out, and the fused luminance back to a colour image.
 
-Only luminance is fused. The visible picture travels along at its own size, to give its colour back.
+Only luminance is fused. The visible image travels along at its own size, to give its colour back.
 """
 
 import os
@@ -21,8 +21,8 @@ from transformers.processing_utils import Unpack
 from .colour import WHITE, recoloured, resized_luminance, to_uint8
 from .eight_bit import recoloured_8_bit, resized_luminance_8_bit
 
-Picture: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray | torch.Tensor
-Pictures: TypeAlias = Picture | Sequence[Picture]
+ImageLike: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray | torch.Tensor
+ImagesLike: TypeAlias = ImageLike | Sequence[ImageLike]
 Size: TypeAlias = tuple[int, int]
 Limits: TypeAlias = tuple[float, float]
 
@@ -39,15 +39,15 @@ SERVICE_KEYS = {"auto_map", "feature_extractor_type", "image_processor_type", "p
 def pad_to_multiple(planes: np.ndarray, divisor: int) -> np.ndarray:
     """Pad (C, H, W) at the bottom and right by reflection until H and W are multiples of `divisor`.
 
-    numpy's "reflect" does not repeat the edge, reflects again where the picture is smaller than the padding,
-    and repeats the pixel where the picture is one pixel high or wide.
+    numpy's "reflect" does not repeat the edge, reflects again where the image is smaller than the padding,
+    and repeats the pixel where the image is one pixel high or wide.
     """
     _, height, width = planes.shape
     return np.pad(planes, ((0, 0), (0, -height % divisor), (0, -width % divisor)), mode="reflect")
 
 
 def target_size(own_size: Size, size: SizeDict) -> Size:
-    """(height, width) that `size` gives a picture; ValueError for keys or numbers that name none."""
+    """(height, width) that `size` gives an image; ValueError for keys or numbers that name none."""
     if size.height and size.width:
         return size.height, size.width
     if not size.shortest_edge:
@@ -59,14 +59,14 @@ def target_size(own_size: Size, size: SizeDict) -> Size:
     return max(1, height), max(1, width)
 
 
-def list_pictures(pictures: Pictures | None, kind: str) -> list[tuple[str, Picture]]:
-    """One picture, a list, or a 4-D array or tensor, as a list of (name for error messages, picture)."""
-    if isinstance(pictures, (np.ndarray, torch.Tensor)):
-        items = list(pictures) if pictures.ndim == 4 else [pictures]
+def list_images(images: ImagesLike | None, kind: str) -> list[tuple[str, ImageLike]]:
+    """One image, a list, or a 4-D array or tensor, as a list of (name for error messages, image)."""
+    if isinstance(images, (np.ndarray, torch.Tensor)):
+        items = list(images) if images.ndim == 4 else [images]
     else:
-        items = list(pictures) if isinstance(pictures, (list, tuple)) else [pictures]
-    if not items or pictures is None:
-        raise ValueError(f"{kind}: no picture came. Give an infrared and a visible picture for each pair.")
+        items = list(images) if isinstance(images, (list, tuple)) else [images]
+    if not items or images is None:
+        raise ValueError(f"{kind}: no image came. Give an infrared and a visible image for each pair.")
     names = [kind] if len(items) == 1 else [f"{kind}[{index}]" for index in range(len(items))]
     return [
         (f"{name} ({item})" if isinstance(item, (str, os.PathLike)) else name, item)
@@ -74,23 +74,23 @@ def list_pictures(pictures: Pictures | None, kind: str) -> list[tuple[str, Pictu
     ]
 
 
-def decode(picture: str | os.PathLike[str] | Image.Image, name: str) -> np.ndarray:
+def decode(image: str | os.PathLike[str] | Image.Image, name: str) -> np.ndarray:
     """A file or PIL image as (H, W) or (H, W, 3): wholly read, upright by its EXIF orientation, no alpha.
 
     OSError if it is missing, unreadable or truncated.
     """
     try:
-        if isinstance(picture, Image.Image):
-            upright = ImageOps.exif_transpose(picture)
+        if isinstance(image, Image.Image):
+            upright = ImageOps.exif_transpose(image)
         else:
             # Opened by name, Pillow maps an uncompressed TIFF into memory and scrambles one that lies on its side.
-            with Path(picture).open("rb") as file, Image.open(file) as source:
+            with Path(image).open("rb") as file, Image.open(file) as source:
                 upright = ImageOps.exif_transpose(source)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{name}: there is no such file. Check the path.") from error
     except (*DAMAGED, Image.DecompressionBombError) as error:
         raise OSError(
-            f"{name}: cannot be read ({error}). Copy or export the whole picture again, as PNG, TIFF or JPEG."
+            f"{name}: cannot be read ({error}). Copy or export the whole image again, as PNG, TIFF or JPEG."
         ) from error
     # Pillow's `convert` would clip what is deeper than 8 bits.
     if upright.mode in ("L", "I", "F") or upright.mode.startswith("I;16"):
@@ -112,36 +112,36 @@ def to_channels_first(pixels: np.ndarray, prefer_first: bool, name: str) -> np.n
     return (pixels if first and (prefer_first or not last) else np.moveaxis(pixels, -1, 0))[:3]
 
 
-def read_pixels(picture: Picture, name: str) -> np.ndarray:
-    """One picture as (C, H, W), C 1 or 3, in its own numbers, checked for what no setting can repair.
+def read_pixels(image: ImageLike, name: str) -> np.ndarray:
+    """One image as (C, H, W), C 1 or 3, in its own numbers, checked for what no setting can repair.
 
     Raises:
         OSError: missing, unreadable or truncated.
         ValueError: wrong type, dtype or shape; no pixel; NaN or infinity; every pixel the same.
     """
-    if isinstance(picture, torch.Tensor):
+    if isinstance(image, torch.Tensor):
         # numpy has no bfloat16.
-        tensor = picture.float() if picture.dtype == torch.bfloat16 else picture
+        tensor = image.float() if image.dtype == torch.bfloat16 else image
         array = tensor.detach().cpu().numpy()
-    elif isinstance(picture, (str, os.PathLike, Image.Image)):
-        array = decode(picture, name)
-    elif isinstance(picture, np.ndarray):
-        array = picture
+    elif isinstance(image, (str, os.PathLike, Image.Image)):
+        array = decode(image, name)
+    elif isinstance(image, np.ndarray):
+        array = image
     else:
-        given = type(picture).__name__
-        raise ValueError(f"{name}: {given} is no picture. Give a path, PIL image, numpy array or torch tensor.")
-    pixels = to_channels_first(array, prefer_first=isinstance(picture, torch.Tensor), name=name)
+        given = type(image).__name__
+        raise ValueError(f"{name}: {given} is no image. Give a path, PIL image, numpy array or torch tensor.")
+    pixels = to_channels_first(array, prefer_first=isinstance(image, torch.Tensor), name=name)
     if pixels.dtype.kind not in "uif" or pixels.dtype == np.int8:
         raise ValueError(
             f"{name}: pixels have the dtype {pixels.dtype}. Give uint8, integers of 16 bits or more, or "
             "floating point in [0, 1]."
         )
     if not np.isfinite(pixels).all():
-        raise ValueError(f"{name}: the picture holds NaN or infinity. Replace these pixels first.")
+        raise ValueError(f"{name}: the image holds NaN or infinity. Replace these pixels first.")
     if (pixels == pixels[:, :1, :1]).all():
         value = ", ".join(map(str, pixels[:, 0, 0].tolist()))
         raise ValueError(
-            f"{name}: the picture has no content, every pixel is {value}. Check the lens cap, the shutter "
+            f"{name}: the image has no content, every pixel is {value}. Check the lens cap, the shutter "
             "(thermal cameras close it to calibrate) and the decoder of the file."
         )
     return pixels
@@ -150,7 +150,7 @@ def read_pixels(picture: Picture, name: str) -> np.ndarray:
 def natural_limits(pixels: np.ndarray, percentiles: Limits, measured: bool, name: str) -> Limits:
     """The pixel values that become 0 and 1 when the caller has named none.
 
-    8-bit pixels: 0 and 255. Floating point in [0, 1]: 0 and 1. Deeper pixels: two percentiles of the picture,
+    8-bit pixels: 0 and 255. Floating point in [0, 1]: 0 and 1. Deeper pixels: two percentiles of the image,
     all channels together, or its extremes where these coincide (a few hot pixels on an even ground). 32 and
     64-bit integers that all lie in 0...255 count as 8-bit, 16-bit ones never do. Floating point beyond [0, 1]
     counts as deep if it is `measured`, else it is a ValueError.
@@ -170,20 +170,20 @@ def natural_limits(pixels: np.ndarray, percentiles: Limits, measured: bool, name
     return (dark, bright) if dark < bright else (low, high)
 
 
-def load_rgb(picture: Picture, name: str, limits: Limits | None, percentiles: Limits) -> np.ndarray:
-    """One picture as (3, H, W) float32: (pixel - low) / (high - low) clipped to [0, 1], grey repeated.
+def load_rgb(image: ImageLike, name: str, limits: Limits | None, percentiles: Limits) -> np.ndarray:
+    """One image as (3, H, W) float32: (pixel - low) / (high - low) clipped to [0, 1], grey repeated.
 
     Raises what `read_pixels` and `natural_limits` raise, and ValueError if all pixels lie outside `limits`.
     """
-    pixels = read_pixels(picture, name)
+    pixels = read_pixels(image, name)
     # Pillow's mode "F" holds temperatures as often as values in [0, 1].
-    measured = not isinstance(picture, (np.ndarray, torch.Tensor))
+    measured = not isinstance(image, (np.ndarray, torch.Tensor))
     low, high = limits or natural_limits(pixels, percentiles, measured, name)
     darkest, brightest = pixels.min().item(), pixels.max().item()
     if brightest <= low or darkest >= high:
         raise ValueError(
             f"{name}: pixels run from {darkest:g} to {brightest:g}, outside the range {low:g} to {high:g}; "
-            "it must be in the picture's own units."
+            "it must be in the image's own units."
         )
     values = pixels.astype(np.result_type(pixels.dtype, np.float32))
     unit = ((values - low) / (high - low)).clip(0, 1).astype(np.float32)
@@ -201,19 +201,19 @@ class MaeFuseImageProcessorKwargs(TypedDict, total=False):
 
     `eight_bit` and `resize_colour` concern the way back too, so that a call cannot override them.
 
-    do_resize: resize both pictures to `size` before padding. If unset, they are resized when `size` is set.
+    do_resize: resize both images to `size` before padding. If unset, they are resized when `size` is set.
     size: `height` and `width`, or `shortest_edge`, alone or bounded by `longest_edge`; an integer is the
         shortest edge, or with `default_to_square` a square.
     resample: filter of every resize on the way in, as `PIL.Image.Resampling`.
     size_divisor: height and width are padded to a multiple of this, the model's patch size.
-    eight_bit: hold pictures in whole grey values between all steps, there and back, and convert and resize them
+    eight_bit: hold images in whole grey values between all steps, there and back, and convert and resize them
         in the arithmetic of OpenCV, without antialiasing (`eight_bit.py`); `resample` is then bilinear or bicubic.
     resize_colour: under `size`, resize the colours there and back too, as models do that were published with
-        pictures of one fixed size. Without it they keep the visible picture's own sharpness.
-    resize_infrared: where sizes differ, stretch infrared to the visible picture's size. Nothing is aligned.
-    percentiles: the two percentiles of a picture deeper than 8 bits that become 0 and 1.
+        images of one fixed size. Without it they keep the visible image's own sharpness.
+    resize_infrared: where sizes differ, stretch infrared to the visible image's size. Nothing is aligned.
+    percentiles: the two percentiles of an image deeper than 8 bits that become 0 and 1.
     infrared_range, visible_range: the raw pixel values that become 0 and 1, at any depth, instead of each
-        picture's own limits; keeps a video from flickering.
+        image's own limits; keeps a video from flickering.
     """
 
     do_resize: bool | None
@@ -230,9 +230,9 @@ class MaeFuseImageProcessorKwargs(TypedDict, total=False):
 
 
 class MaeFuseImageProcessor(PilBackend):
-    """Turns pairs of an infrared and a visible picture into tensors, and fused luminance back into pictures.
+    """Turns pairs of an infrared and a visible image into tensors, and fused luminance back into images.
 
-    Pictures keep their own size unless `size` is set. Settings: `MaeFuseImageProcessorKwargs`.
+    Images keep their own size unless `size` is set. Settings: `MaeFuseImageProcessorKwargs`.
     """
 
     valid_kwargs = MaeFuseImageProcessorKwargs  # type: ignore[assignment]
@@ -253,8 +253,8 @@ class MaeFuseImageProcessor(PilBackend):
 
     def __call__(  # type: ignore[override]
         self,
-        infrared: Pictures,
-        visible: Pictures,
+        infrared: ImagesLike,
+        visible: ImagesLike,
         return_tensors: str | None = None,
         **kwargs: Unpack[MaeFuseImageProcessorKwargs],
     ) -> BatchFeature:
@@ -263,15 +263,15 @@ class MaeFuseImageProcessor(PilBackend):
 
     def preprocess(
         self,
-        infrared: Pictures,
-        visible: Pictures,
+        infrared: ImagesLike,
+        visible: ImagesLike,
         return_tensors: str | None = None,
         **kwargs: Unpack[MaeFuseImageProcessorKwargs],
     ) -> BatchFeature:
-        """One or several pairs of pictures to model inputs.
+        """One or several pairs of images to model inputs.
 
         Args:
-            infrared, visible: one picture each, or equally long lists. A picture is a path, PIL image, numpy
+            infrared, visible: one image each, or equally long lists. An image is a path, PIL image, numpy
                 array or torch tensor; four dimensions are a batch. Arrays are (H, W), (H, W, C) or (C, H, W),
                 C 1, 3 or 4; where both layouts fit, torch has channels first, numpy last. Pixels are uint8,
                 deeper integers, or floating point in [0, 1]. Alpha is dropped, EXIF orientation applied.
@@ -280,16 +280,16 @@ class MaeFuseImageProcessor(PilBackend):
 
         Returns:
             `infrared`, `visible`: (B, 1, H', W') float32, BT.601 luminance in [0, 1], padded bottom right.
-            `visible_rgb`: (B, 3, H, W) uint8, the visible pictures at their own size; integer, so that a cast
+            `visible_rgb`: (B, 3, H, W) uint8, the visible images at their own size; integer, so that a cast
                 of the inputs to bfloat16 spares the colours. If sizes differ (under `size`), zeros fill up.
-            `original_sizes`: (B, 2) int64, (height, width) of the visible pictures.
+            `original_sizes`: (B, 2) int64, (height, width) of the visible images.
             `resized_sizes`: (B, 2) int64, (height, width) before padding; only there if `size` is in force.
 
         Raises:
             OSError: a file is missing, unreadable or truncated.
             TypeError: an unknown setting, or one that a call cannot override.
-            ValueError: a picture that cannot be used, two that do not fit together, pairs that cannot share a
-                batch, a setting out of range. The message names the picture.
+            ValueError: an image that cannot be used, two that do not fit together, pairs that cannot share a
+                batch, a setting out of range. The message names the image.
         """
         if fixed := sorted(BOTH_WAYS & set(kwargs)):
             raise TypeError(f"{', '.join(fixed)}: the way back needs the same setting; give it to the constructor.")
@@ -317,13 +317,13 @@ class MaeFuseImageProcessor(PilBackend):
         return kwargs
 
     def _preprocess_image_like_inputs(  # type: ignore[override]
-        self, infrared: Pictures, visible: Pictures, **settings: Any
+        self, infrared: ImagesLike, visible: ImagesLike, **settings: Any
     ) -> BatchFeature:
-        named_infrared, named_visible = list_pictures(infrared, "infrared"), list_pictures(visible, "visible")
+        named_infrared, named_visible = list_images(infrared, "infrared"), list_images(visible, "visible")
         if len(named_infrared) != len(named_visible):
             raise ValueError(
-                f"{len(named_infrared)} infrared and {len(named_visible)} visible pictures came. Give one "
-                "visible picture for each infrared one."
+                f"{len(named_infrared)} infrared and {len(named_visible)} visible images came. Give one "
+                "visible image for each infrared one."
             )
         size, resample, divisor = settings["size"], settings["resample"], settings["size_divisor"]
         resizes = size is not None and settings["do_resize"] is not False
@@ -335,11 +335,11 @@ class MaeFuseImageProcessor(PilBackend):
                 raise ValueError(
                     f"{infrared_name} has the size {heat.shape[1:]}, {visible_name} has {colour.shape[1:]} "
                     "(height, width). If both show the same view, resize_infrared=True (on the command line "
-                    "--resize-infrared) brings the infrared picture to the visible one's size."
+                    "--resize-infrared) brings the infrared image to the visible one's size."
                 )
             new_size = target_size(colour.shape[1:], size) if resizes else colour.shape[1:]
             take_luminance = resized_luminance_8_bit if settings["eight_bit"] else resized_luminance
-            pair = [take_luminance(picture, new_size, resample) for picture in (heat, colour)]
+            pair = [take_luminance(image, new_size, resample) for image in (heat, colour)]
             luminances.append([pad_to_multiple(planes, divisor) for planes in pair])
             colours.append(to_uint8(colour))
             resized_sizes.append(new_size)
@@ -347,7 +347,7 @@ class MaeFuseImageProcessor(PilBackend):
         if len(set(resized_sizes)) > 1:
             raise ValueError(
                 f"The pairs have the sizes {', '.join(map(str, resized_sizes))} (height, width), a batch has "
-                "one. Make one call for each size, or set `size` to resize all pictures to it."
+                "one. Make one call for each size, or set `size` to resize all images to it."
             )
         original_sizes = np.array([colour.shape[1:] for colour in colours], dtype=np.int64)
         visible_rgb = np.zeros((len(colours), 3, *original_sizes.max(axis=0)), dtype=np.uint8)
@@ -360,7 +360,7 @@ class MaeFuseImageProcessor(PilBackend):
         return BatchFeature(data=data)
 
     def post_process_image_fusion(self, outputs: Any, inputs: Mapping[str, Any]) -> list[Image.Image]:
-        """The fused luminance put into the visible pictures: their Cb and Cr, their own size.
+        """The fused luminance put into the visible images: their Cb and Cr, their own size.
 
         Args:
             outputs: what the model returned, with `fused`, or that tensor: (B, 1, H', W') in [0, 1], any
@@ -368,8 +368,8 @@ class MaeFuseImageProcessor(PilBackend):
             inputs: what the processor returned for the same pairs.
 
         Returns:
-            B pictures, mode RGB. Padding is cropped; under `size`, the luminance, or with `resize_colour` the
-            whole picture, is resized back (bicubic).
+            B images, mode RGB. Padding is cropped; under `size`, the luminance, or with `resize_colour` the
+            whole image, is resized back (bicubic).
 
         Raises:
             ValueError: outputs and inputs do not belong together, or the luminance is not finite.
@@ -386,13 +386,13 @@ class MaeFuseImageProcessor(PilBackend):
             raise ValueError("The fused luminance holds NaN or infinity. Check the weights; float16 may overflow.")
         original_sizes = as_array(inputs["original_sizes"])
         resized_sizes = as_array(inputs["resized_sizes"]) if "resized_sizes" in inputs else original_sizes
-        pictures = []
+        images = []
         for luminance, colour, (height, width), inner in zip(
             luminances, colours, original_sizes.tolist(), resized_sizes.tolist(), strict=True
         ):
             content = luminance[:, : inner[0], : inner[1]]
             own_colour = colour[:, :height, :width]
             recolour = recoloured_8_bit if self.eight_bit else recoloured
-            picture = recolour(own_colour, content, self.resample if self.resize_colour else None)
-            pictures.append(Image.fromarray(np.ascontiguousarray(picture.transpose(1, 2, 0))))
-        return pictures
+            image = recolour(own_colour, content, self.resample if self.resize_colour else None)
+            images.append(Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))))
+        return images

@@ -1,5 +1,5 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
-"""MaeFuse: encode both pictures (Eq. 1), compare (CFM) and merge (MFM) their features (Eq. 2), decode (Eq. 3)."""
+"""MaeFuse: encode both images (Eq. 1), compare (CFM) and merge (MFM) their features (Eq. 2), decode (Eq. 3)."""
 
 import json
 import os
@@ -25,13 +25,13 @@ from .detail import with_own_detail
 from .fusion_attention import GlobalAttention, LocalAttention, PointwiseAttention
 from .losses_maefuse import gradient_loss, intensity_loss
 from .position_embedding import interpolate_position_embedding, sincos_position_embedding
-from .windows import Windows, covering_windows
+from .tiles import Tiles, covering_tiles
 
-WINDOWS_AT_ONCE = 8
-"""How many windows of a pair go through the model together; bounds memory, not the result."""
+TILES_AT_ONCE = 8
+"""How many tiles of a pair go through the model together; bounds memory, not the result."""
 
-WINDOW_OVERLAP = 2
-"""How many tokens neighbouring windows share at least, over which their pictures are blended."""
+TILE_OVERLAP = 2
+"""How many tokens neighbouring tiles share at least, over which their images are blended."""
 
 CHECKPOINT_SUFFIXES = {".pth", ".pt"}
 
@@ -41,7 +41,7 @@ FusionAttention: TypeAlias = GlobalAttention | LocalAttention | PointwiseAttenti
 @dataclass
 class MaeFuseOutput(ModelOutput):
     """What [`MaeFuseModel`] returns. Tokens are in raster order, `tokens = (H / patch) * (W / patch)`;
-    under `attention_window`, those of overlapping windows are averaged, attention weights too.
+    under `tile_size`, those of overlapping tiles are averaged, attention weights too.
 
     Args:
         loss (`Tensor` of shape `()`, with `return_loss=True`):
@@ -57,7 +57,7 @@ class MaeFuseOutput(ModelOutput):
         attentions (`dict[str, Tensor]`, with `output_attentions=True`):
             Attention weights of the fusion modules that ran, `(B, heads, tokens, keys)`, under the names
             `infrared_to_visible` and `visible_to_infrared` (CFM), `contour_to_infrared` and `contour_to_visible` or,
-            with `merging_competition`, `contour_to_both` (MFM; infrared's keys first).
+            with `merging_joint_softmax`, `contour_to_both` (MFM; infrared's keys first).
     """
 
     loss: Tensor | None = None
@@ -70,8 +70,8 @@ class MaeFuseOutput(ModelOutput):
 
 
 @dataclass
-class FusedWindow:
-    """What the modules make of one window of a pair: the decoder's picture, tokens and attention weights by name."""
+class FusedTile:
+    """What the modules make of one tile of a pair: the decoder's image, tokens and attention weights by name."""
 
     decoded: Tensor
     features: dict[str, Tensor]
@@ -94,9 +94,9 @@ class ComparativeFusionModule(GradientCheckpointingLayer):
         weights = {"infrared_to_visible": to_visible, "visible_to_infrared": to_infrared}
         return from_visible + from_infrared, weights
 
-    def start_at_mean(self, own_place_logit: float) -> None:
+    def initialize_at_mean(self, own_place_logit: float) -> None:
         """Start at the alignment stage's target (Eq. 5): half of each modality's own token, summed."""
-        start_as_identity(self.cross_attention, share=0.5, own_place_logit=own_place_logit)
+        initialize_as_identity(self.cross_attention, weight=0.5, own_place_logit=own_place_logit)
 
 
 class MergingFusionModule(GradientCheckpointingLayer):
@@ -107,7 +107,7 @@ class MergingFusionModule(GradientCheckpointingLayer):
         hidden_size: width of the features.
         intermediate_size: width of the MLP.
         layer_norm_eps: epsilon of the norm.
-        competition: one softmax over both modalities instead of two whose results are summed.
+        joint_softmax: one softmax over both modalities instead of two whose results are summed.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class MergingFusionModule(GradientCheckpointingLayer):
         hidden_size: int,
         intermediate_size: int,
         layer_norm_eps: float,
-        competition: bool,
+        joint_softmax: bool,
     ) -> None:
         super().__init__()
         self.merging_attention = merging_attention
@@ -124,7 +124,7 @@ class MergingFusionModule(GradientCheckpointingLayer):
             nn.Linear(hidden_size, intermediate_size), nn.GELU(), nn.Linear(intermediate_size, hidden_size)
         )
         self.norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
-        self.competition = competition
+        self.joint_softmax = joint_softmax
 
     def forward(
         self,
@@ -136,7 +136,7 @@ class MergingFusionModule(GradientCheckpointingLayer):
     ) -> tuple[Tensor, dict[str, Tensor | None]]:
         """Three `(B, tokens, hidden)` to Phi_F of the same shape, and the attention weights by name."""
         merge = self.merging_attention
-        if self.competition:
+        if self.joint_softmax:
             merged, to_both = merge(contour_features, infrared_features, visible_features, grid=grid, attend=attend)
             weights = {"contour_to_both": to_both}
         else:
@@ -146,9 +146,9 @@ class MergingFusionModule(GradientCheckpointingLayer):
             weights = {"contour_to_infrared": to_infrared, "contour_to_visible": to_visible}
         return self.norm(merged + self.mlp(merged)), weights
 
-    def start_at_mean(self, own_place_logit: float) -> None:
+    def initialize_at_mean(self, own_place_logit: float) -> None:
         """Start at the alignment stage's target (Eq. 5), up to the norm: the mean of both modalities' own tokens."""
-        start_as_identity(self.merging_attention, 1.0 if self.competition else 0.5, own_place_logit)
+        initialize_as_identity(self.merging_attention, 1.0 if self.joint_softmax else 0.5, own_place_logit)
         zero_linear(self.mlp[-1])
 
 
@@ -164,11 +164,11 @@ def zero_linear(linear: nn.Module) -> None:
 
 
 @torch.no_grad()
-def start_as_identity(attention: FusionAttention, share: float, own_place_logit: float) -> None:
-    """Make `share` of a token's own place the start of an attention: values the identity, output a share of it."""
+def initialize_as_identity(attention: FusionAttention, weight: float, own_place_logit: float) -> None:
+    """Make an attention give `weight` times a token's own place: values the identity, output `weight` times that."""
     init.eye_(attention.v_proj.weight)
     init.zeros_(attention.v_proj.bias)
-    init.copy_(attention.out_proj.weight, share * torch.eye(len(attention.out_proj.weight)))
+    init.copy_(attention.out_proj.weight, weight * torch.eye(len(attention.out_proj.weight)))
     init.zeros_(attention.out_proj.bias)
     if isinstance(attention, LocalAttention):
         attention.prefer_own_place(own_place_logit)
@@ -220,7 +220,7 @@ class MaeFuseDecoder(nn.Module):
         return self.predict(self.norm(tokens))
 
     @torch.no_grad()
-    def start_as_read_out(self, weight: Tensor, bias: Tensor) -> None:
+    def initialize_as_read_out(self, weight: Tensor, bias: Tensor) -> None:
         """Start as a linear read-out of the encoder's tokens, from pretraining: blocks that add nothing yet.
 
         Exact where the encoder's last norm has no affine part, the decoder is as wide as the encoder and
@@ -268,7 +268,7 @@ class MaeFusePreTrainedModel(PreTrainedModel):
 
 
 class MaeFuseModel(MaeFusePreTrainedModel):
-    """Infrared and visible image fusion with a masked autoencoder (MaeFuse), of pictures of any size.
+    """Infrared and visible image fusion with a masked autoencoder (MaeFuse), of images of any size.
 
     Args:
         config ([`MaeFuseConfig`]): the architecture.
@@ -297,7 +297,7 @@ class MaeFuseModel(MaeFusePreTrainedModel):
             hidden_size,
             intermediate_size,
             config.fusion_layer_norm_eps,
-            config.merging_competition,
+            config.merging_joint_softmax,
         )
         self.decoder = MaeFuseDecoder(
             hidden_size,
@@ -325,11 +325,11 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         original_sizes: Tensor | None = None,
         resized_sizes: Tensor | None = None,
     ) -> MaeFuseOutput:
-        """Fuse registered pictures.
+        """Fuse registered images.
 
         Args:
             infrared: `(B, 1, H, W)` luminance in [0, 1]; H and W multiples of the patch size.
-            visible: the same for the visible pictures (Y of BT.601).
+            visible: the same for the visible images (Y of BT.601).
             fusion: what the decoder sees (paper, Fig. 1): the mean of both modalities' features, the comparative
                 module's output, or the merging module's.
             contour: what guides the merging module (paper, section 4.4): the comparative module's output, or one
@@ -345,27 +345,27 @@ class MaeFuseModel(MaeFusePreTrainedModel):
                 unknown or does not fit the other, or there are no attention weights to return.
         """
         self.check_inputs(infrared, visible, fusion, contour)
-        windows = self.windows(infrared)
+        tiles = self.tiles(infrared)
         pieces = [
-            self.fuse_window(infrared_window, visible_window, fusion, contour)
-            for infrared_window, visible_window in zip(
-                self.in_windows(windows, infrared), self.in_windows(windows, visible), strict=True
+            self.fuse_tile(infrared_tile, visible_tile, fusion, contour)
+            for infrared_tile, visible_tile in zip(
+                self.in_tiles(tiles, infrared), self.in_tiles(tiles, visible), strict=True
             )
         ]
-        decoded = windows.join(torch.cat([piece.decoded for piece in pieces]), self.patch_size)
+        decoded = tiles.join(torch.cat([piece.decoded for piece in pieces]), self.patch_size)
         fused = self.refine(decoded, infrared, visible)
 
         return MaeFuseOutput(
             loss=self.fusion_loss(fused, infrared, visible) if return_loss else None,
             fused=fused.clamp(0, 1),
             **{
-                name: windows.join_tokens(torch.cat([piece.features[name] for piece in pieces]))
+                name: tiles.join_tokens(torch.cat([piece.features[name] for piece in pieces]))
                 for name in pieces[0].features
             },
-            attentions=self.joined_attentions(windows, pieces) if output_attentions else None,
+            attentions=self.joined_attentions(tiles, pieces) if output_attentions else None,
         )
 
-    def fuse_window(self, infrared: Tensor, visible: Tensor, fusion: str, contour: str) -> FusedWindow:
+    def fuse_tile(self, infrared: Tensor, visible: Tensor, fusion: str, contour: str) -> FusedTile:
         """Two `(B, 1, H, W)` within which all tokens see each other, through the whole model (paper, Fig. 2)."""
         batch, grid = infrared.shape[0], self.patch_grid(infrared)
         attentions: dict[str, Tensor | None] = {}
@@ -388,32 +388,32 @@ class MaeFuseModel(MaeFusePreTrainedModel):
                 attentions.update(weights)
         features["fused_features"] = fused_features
 
-        return FusedWindow(self.decode(fused_features, grid), features, attentions)
+        return FusedTile(self.decode(fused_features, grid), features, attentions)
 
-    def windows(self, pictures: Tensor) -> Windows:
-        """The windows in which `(B, 1, H, W)` pictures go through the model: one, without `attention_window`."""
-        grid = self.patch_grid(pictures)
-        return covering_windows(grid, self.config.attention_window or max(grid), WINDOW_OVERLAP)
+    def tiles(self, images: Tensor) -> Tiles:
+        """The tiles in which `(B, 1, H, W)` images go through the model: one, without `tile_size`."""
+        grid = self.patch_grid(images)
+        return covering_tiles(grid, self.config.tile_size or max(grid), TILE_OVERLAP)
 
-    def in_windows(self, windows: Windows, pictures: Tensor) -> tuple[Tensor, ...]:
-        """The windows of `(B, 1, H, W)` pictures in batches; pictures of one window stay in the batch they are in."""
-        parts = windows.cut(pictures, self.patch_size)
-        return parts.split(WINDOWS_AT_ONCE if windows.count > 1 else len(parts))
+    def in_tiles(self, tiles: Tiles, images: Tensor) -> tuple[Tensor, ...]:
+        """The tiles of `(B, 1, H, W)` images in batches; images of one tile stay in the batch they are in."""
+        parts = tiles.cut(images, self.patch_size)
+        return parts.split(TILES_AT_ONCE if tiles.count > 1 else len(parts))
 
-    def reconstruct(self, pictures: Tensor) -> Tensor:
-        """What encoder and decoder give back of `(B, 1, H, W)` luminance, in windows as `forward`; not clipped."""
-        windows = self.windows(pictures)
-        decoded = [self.decode(self.encode(part), self.patch_grid(part)) for part in self.in_windows(windows, pictures)]
-        return windows.join(torch.cat(decoded), self.patch_size)
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """What encoder and decoder give back of `(B, 1, H, W)` luminance, in tiles as `forward`; not clipped."""
+        tiles = self.tiles(images)
+        decoded = [self.decode(self.encode(part), self.patch_grid(part)) for part in self.in_tiles(tiles, images)]
+        return tiles.join(torch.cat(decoded), self.patch_size)
 
-    def encode(self, pictures: Tensor) -> Tensor:
-        """`Phi = E(picture)` (Eq. 1): the plain ViTMAE encoder over all patches, in raster order, without masking.
+    def encode(self, images: Tensor) -> Tensor:
+        """`Phi = E(image)` (Eq. 1): the plain ViTMAE encoder over all patches, in raster order, without masking.
 
-        All tokens attend to each other here, as in `decode`; under `attention_window`, `forward` calls both with one
-        window at a time.
+        All tokens attend to each other here, as in `decode`; under `tile_size`, `forward` calls both with one
+        tile at a time.
 
         Args:
-            pictures: `(B, 1, H, W)` luminance in [0, 1].
+            images: `(B, 1, H, W)` luminance in [0, 1].
 
         Returns:
             `(B, tokens, hidden)` features of the patches, after the encoder's last norm.
@@ -423,11 +423,11 @@ class MaeFuseModel(MaeFusePreTrainedModel):
             [1, embeddings.position_embeddings.shape[1] - 1], dim=1
         )
         if self.config.position_embedding == "native":
-            patch_positions = sincos_position_embedding(*self.patch_grid(pictures), patch_positions.shape[-1])
+            patch_positions = sincos_position_embedding(*self.patch_grid(images), patch_positions.shape[-1])
         else:
-            patch_positions = interpolate_position_embedding(patch_positions, *self.patch_grid(pictures))
+            patch_positions = interpolate_position_embedding(patch_positions, *self.patch_grid(images))
 
-        tokens = embeddings.patch_embeddings(self.normalize(pictures))
+        tokens = embeddings.patch_embeddings(self.normalize(images))
         tokens = tokens + patch_positions.to(tokens)
         if self.config.use_cls_token:
             cls_token = (embeddings.cls_token + cls_position).expand(len(tokens), -1, -1)
@@ -494,7 +494,7 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         return (channels * self.channel_statistic(BT601_LUMINANCE, channels)).sum(dim=1, keepdim=True)
 
     def refine(self, fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
-        """The decoder's picture with its contrast restored, under `contrast_gain`, and then the two pictures' own fine
+        """The decoder's image with its contrast restored, under `contrast_gain`, and then the two images' own fine
         detail, under `detail_sigma`; otherwise as it came.
 
         Args:
@@ -509,9 +509,9 @@ class MaeFuseModel(MaeFusePreTrainedModel):
             fused = with_own_detail(fused, infrared, visible, self.config.detail_sigma)
         return fused
 
-    def normalize(self, pictures: Tensor) -> Tensor:
+    def normalize(self, images: Tensor) -> Tensor:
         """`(B, 1, H, W)` luminance to `(B, channels, H, W)` encoder input: repeated, centred and scaled."""
-        channels = pictures.float().expand(-1, self.config.encoder_config.num_channels, -1, -1)
+        channels = images.float().expand(-1, self.config.encoder_config.num_channels, -1, -1)
         channels = channels - self.channel_statistic(self.config.image_mean, channels)
         return (channels / self.channel_statistic(self.config.image_std, channels)).to(self.dtype)
 
@@ -519,9 +519,9 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         """One number for each channel as `(1, channels, 1, 1)`, dtype and device of `like`."""
         return torch.tensor(values, dtype=like.dtype, device=like.device).view(1, -1, 1, 1)
 
-    def patch_grid(self, pictures: Tensor) -> tuple[int, int]:
-        """`(rows, columns)` of patches of `(B, 1, H, W)` pictures."""
-        return pictures.shape[-2] // self.patch_size, pictures.shape[-1] // self.patch_size
+    def patch_grid(self, images: Tensor) -> tuple[int, int]:
+        """`(rows, columns)` of patches of `(B, 1, H, W)` images."""
+        return images.shape[-2] // self.patch_size, images.shape[-1] // self.patch_size
 
     def fusion_loss(self, fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
         """Eq. 4, intensity plus `gradient_loss_weight` times gradient, of `(B, 1, H, W)` luminance; a scalar."""
@@ -530,21 +530,21 @@ class MaeFuseModel(MaeFusePreTrainedModel):
 
     def check_inputs(self, infrared: Tensor, visible: Tensor, fusion: str, contour: str) -> None:
         """Raise the `ValueError`s that `forward` documents."""
-        for name, pictures in (("infrared", infrared), ("visible", visible)):
-            if pictures.ndim != 4 or pictures.shape[1] != 1:
+        for name, images in (("infrared", infrared), ("visible", visible)):
+            if images.ndim != 4 or images.shape[1] != 1:
                 raise ValueError(
-                    f"{name} has shape {tuple(pictures.shape)}; (batch, 1, height, width) luminance is needed, as "
+                    f"{name} has shape {tuple(images.shape)}; (batch, 1, height, width) luminance is needed, as "
                     "MaeFuseImageProcessor makes it."
                 )
         if infrared.shape != visible.shape:
             raise ValueError(
                 f"infrared has shape {tuple(infrared.shape)} and visible {tuple(visible.shape)}; they must be equal. "
-                "Registered pictures of one size are needed."
+                "Registered images of one size are needed."
             )
         height, width = infrared.shape[-2:]
         if height % self.patch_size or width % self.patch_size or height == 0 or width == 0:
             raise ValueError(
-                f"The pictures are {height}x{width}; both sides must be multiples of the patch size "
+                f"The images are {height}x{width}; both sides must be multiples of the patch size "
                 f"{self.patch_size}. MaeFuseImageProcessor(size_divisor={self.patch_size}) pads them and crops the "
                 "result."
             )
@@ -555,11 +555,11 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         if contour != "cfm" and fusion != "mfm":
             raise ValueError(f"contour={contour!r} guides the merging module; it needs fusion='mfm', not {fusion!r}.")
 
-    def joined_attentions(self, windows: Windows, pieces: list[FusedWindow]) -> dict[str, Tensor]:
-        """The attention weights of the whole picture by name.
+    def joined_attentions(self, tiles: Tiles, pieces: list[FusedTile]) -> dict[str, Tensor]:
+        """The attention weights of the whole image by name.
 
         Raises:
-            ValueError: if the kernel gives none, or if keys are a window's own tokens and there are several windows.
+            ValueError: if the kernel gives none, or if keys are a tile's own tokens and there are several tiles.
         """
         if any(weights is None for weights in pieces[0].attentions.values()):
             raise ValueError(
@@ -567,16 +567,16 @@ class MaeFuseModel(MaeFusePreTrainedModel):
                 f"attn_implementation={self.config._attn_implementation!r} gives no weights. Load the model with "
                 "attn_implementation='eager'; pointwise attention has none."
             )
-        if windows.count > 1 and self.config.fusion_attention == "global":
+        if tiles.count > 1 and self.config.fusion_attention == "global":
             raise ValueError(
-                f"output_attentions=True, but the picture is fused in {windows.count} windows, within which global "
-                "attention has its keys, so that there are no weights of the whole picture. Give pictures of one "
-                f"window, {self.config.attention_window} patches a side, or set attention_window to None."
+                f"output_attentions=True, but the image is fused in {tiles.count} tiles, within which global "
+                "attention has its keys, so that there are no weights of the whole image. Give images of one "
+                f"tile, {self.config.tile_size} patches a side, or set tile_size to None."
             )
         joined = {}
         for name in pieces[0].attentions:
             weights = torch.cat([cast(Tensor, piece.attentions[name]) for piece in pieces])
-            by_token = windows.join_tokens(weights.transpose(1, 2).flatten(2))
+            by_token = tiles.join_tokens(weights.transpose(1, 2).flatten(2))
             joined[name] = by_token.unflatten(2, weights.shape[1::2]).transpose(1, 2)
         return joined
 

@@ -1,5 +1,5 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
-"""`pipeline("image-fusion")`: pairs of pictures in, fused pictures out."""
+"""`pipeline("image-fusion")`: pairs of images in, fused images out."""
 
 import base64
 import binascii
@@ -15,9 +15,9 @@ from PIL import Image
 from torch.utils.data import Dataset
 from transformers import Pipeline
 
-from .image_processing_maefuse import MaeFuseImageProcessor, Picture, Pictures
+from .image_processing_maefuse import ImageLike, ImagesLike, MaeFuseImageProcessor
 
-Pair: TypeAlias = Mapping[str, Picture]
+Pair: TypeAlias = Mapping[str, ImageLike]
 
 TASK = "image-fusion"
 HALVES = ("infrared", "visible")
@@ -27,15 +27,15 @@ LONGEST_NAME = 80
 
 
 class MaeFusePipeline(Pipeline):
-    """Fuses pairs of an infrared and a visible picture with a [`MaeFuseModel`].
+    """Fuses pairs of an infrared and a visible image with a [`MaeFuseModel`].
 
     ```python
     >>> from transformers import pipeline
     >>> import maefuse_hf
 
     >>> fuse = pipeline("image-fusion")  # the checkpoint that ships; model="org/name" for one on the Hub
-    >>> picture = fuse("thermal.png", "photo.png")
-    >>> pictures = fuse([{"infrared": "thermal.png", "visible": "photo.png"}], batch_size=8)
+    >>> image = fuse("thermal.png", "photo.png")
+    >>> images = fuse([{"infrared": "thermal.png", "visible": "photo.png"}], batch_size=8)
     ```
 
     Every parameter of a call can be given to `pipeline` as well, for all calls.
@@ -49,13 +49,13 @@ class MaeFusePipeline(Pipeline):
     _load_video_processor: Any = False
 
     @overload  # type: ignore[override]
-    def __call__(self, infrared: Picture, visible: Picture, **parameters: Any) -> Image.Image: ...
+    def __call__(self, infrared: ImageLike, visible: ImageLike, **parameters: Any) -> Image.Image: ...
 
     @overload
     def __call__(self, infrared: Pair, visible: None = None, **parameters: Any) -> Image.Image: ...
 
     @overload
-    def __call__(self, infrared: Sequence[Picture], visible: Sequence[Picture], **p: Any) -> list[Image.Image]: ...
+    def __call__(self, infrared: Sequence[ImageLike], visible: Sequence[ImageLike], **p: Any) -> list[Image.Image]: ...
 
     @overload
     def __call__(self, infrared: list[Pair], visible: None = None, **parameters: Any) -> list[Image.Image]: ...
@@ -64,34 +64,34 @@ class MaeFusePipeline(Pipeline):
     def __call__(self, infrared: Iterable[Pair], visible: None = None, **p: Any) -> Iterator[Image.Image]: ...
 
     def __call__(
-        self, infrared: Any, visible: Pictures | None = None, **parameters: Any
+        self, infrared: Any, visible: ImagesLike | None = None, **parameters: Any
     ) -> Image.Image | list[Image.Image] | Iterator[Image.Image]:
         """Fuse one pair or many.
 
         Args:
-            infrared, visible: one picture each, or two equally long lists. A picture is a path, an http(s) address, a
+            infrared, visible: one image each, or two equally long lists. An image is a path, an http(s) address, a
                 `data:image/…` text, a PIL image, or an array or tensor as the image processor takes it. Without
                 `visible`, the first argument holds pairs: one mapping of `infrared` and `visible` (other keys are left
                 alone, so that the rows of a dataset will do), a list of them, or any iterable of them.
             batch_size: pairs the model takes at once; pairs of any sizes may be mixed, those of one size run together.
-            num_workers: processes that read pictures.
+            num_workers: processes that read images.
             fusion, contour: as in [`MaeFuseModel.forward`].
             timeout: seconds to wait for an http(s) address; without it, as long as it takes.
             others: overrides of the image processor's settings, such as `infrared_range` or `resize_infrared`.
 
         Returns:
-            a PIL picture (RGB, the visible picture's own size) for one pair, a list for a list, an iterator that fuses
+            a PIL image (RGB, the visible image's own size) for one pair, a list for a list, an iterator that fuses
             while it is read for any other iterable.
 
         Raises:
-            OSError: a picture is missing, cannot be fetched or cannot be read.
+            OSError: an image is missing, cannot be fetched or cannot be read.
             TypeError: an unknown parameter.
             ValueError: what the image processor and the model raise, or something that is no pair.
         """
         if visible is not None:
             pairs: Any = paired(infrared, visible)
         elif isinstance(infrared, (str, os.PathLike, Image.Image, np.ndarray, torch.Tensor)):
-            raise ValueError("One picture came. Fusion needs two: an infrared and a visible one, in this order.")
+            raise ValueError("One image came. Fusion needs two: an infrared and a visible one, in this order.")
         elif isinstance(infrared, (Mapping, list, Dataset)):
             pairs = infrared
         else:
@@ -113,18 +113,18 @@ class MaeFusePipeline(Pipeline):
         self, pair: Pair, timeout: float | None = None, **overrides: Any
     ) -> dict[str, Any]:
         """A pair as model inputs of batch size one. They travel as one object, which the base class neither stacks nor
-        pads: pictures of a batch may differ in size."""
+        pads: images of a batch may differ in size."""
         if not isinstance(pair, Mapping) or not all(half in pair for half in HALVES):
             given = f"the keys {', '.join(map(str, pair))}" if isinstance(pair, Mapping) else type(pair).__name__
             raise ValueError(
                 f"A pair is a mapping of 'infrared' and 'visible', but {given} came. Give such a mapping, a list of "
                 "them, or two equally long lists: infrared=[…], visible=[…]."
             )
-        pictures: dict[str, Any] = {half: fetched(pair[half], half, timeout) for half in HALVES}
-        features = self.image_processor(**pictures, return_tensors="pt", **overrides)
+        images: dict[str, Any] = {half: fetched(pair[half], half, timeout) for half in HALVES}
+        features = self.image_processor(**images, return_tensors="pt", **overrides)
         if len(features["infrared"]) != 1:
             raise ValueError(
-                f"A pair holds {len(features['infrared'])} pictures of each kind. Give each pair as a mapping of its "
+                f"A pair holds {len(features['infrared'])} images of each kind. Give each pair as a mapping of its "
                 "own, or two lists: infrared=[…], visible=[…]."
             )
         return {"pairs": features}
@@ -149,37 +149,37 @@ class MaeFusePipeline(Pipeline):
     def postprocess(  # type: ignore[override]
         self, model_outputs: dict[str, Any]
     ) -> Image.Image:
-        """One pair's picture."""
+        """One pair's image."""
         return self.image_processor.post_process_image_fusion(model_outputs["fused"], model_outputs["pairs"])[0]
 
 
-def paired(infrared: Pictures, visible: Pictures) -> Pair | list[Pair]:
-    """Two pictures as a pair, or two equally long lists as a list of pairs."""
-    lists = [isinstance(pictures, (list, tuple)) for pictures in (infrared, visible)]
+def paired(infrared: ImagesLike, visible: ImagesLike) -> Pair | list[Pair]:
+    """Two images as a pair, or two equally long lists as a list of pairs."""
+    lists = [isinstance(images, (list, tuple)) for images in (infrared, visible)]
     if not any(lists):
         return {"infrared": infrared, "visible": visible}  # type: ignore[dict-item]
     if not all(lists) or len(infrared) != len(visible):  # type: ignore[arg-type]
         counts = [f"{len(half)}" if isinstance(half, (list, tuple)) else "no list of" for half in (infrared, visible)]
         raise ValueError(
-            f"{counts[0]} infrared and {counts[1]} visible pictures came. Give one visible picture for each infrared "
+            f"{counts[0]} infrared and {counts[1]} visible images came. Give one visible image for each infrared "
             "one, in two lists of one length."
         )
     return [{"infrared": thermal, "visible": photo} for thermal, photo in zip(infrared, visible)]  # type: ignore[arg-type]
 
 
-def fetched(picture: Picture, name: str, timeout: float | None) -> Picture:
-    """What an http(s) address or `data:` text holds as a PIL image of its own depth; any other picture as it came."""
-    if not isinstance(picture, str) or not picture.startswith(ADDRESSES):
-        return picture
+def fetched(image: ImageLike, name: str, timeout: float | None) -> ImageLike:
+    """What an http(s) address or `data:` text holds as a PIL image of its own depth; any other image as it came."""
+    if not isinstance(image, str) or not image.startswith(ADDRESSES):
+        return image
     try:
-        if picture.startswith("data:"):
-            content = base64.b64decode(picture.partition(",")[2], validate=True)
+        if image.startswith("data:"):
+            content = base64.b64decode(image.partition(",")[2], validate=True)
         else:
-            content = httpx.get(picture, timeout=timeout, follow_redirects=True).raise_for_status().content
+            content = httpx.get(image, timeout=timeout, follow_redirects=True).raise_for_status().content
         return Image.open(BytesIO(content))
     except (httpx.HTTPError, httpx.InvalidURL, binascii.Error, OSError) as error:
-        shown = picture if len(picture) <= LONGEST_NAME else f"{picture[:LONGEST_NAME]}…"
-        raise OSError(f"{name} ({shown}): no picture could be had from there ({error}). Check the address.") from error
+        shown = image if len(image) <= LONGEST_NAME else f"{image[:LONGEST_NAME]}…"
+        raise OSError(f"{name} ({shown}): no image could be had from there ({error}). Check the address.") from error
 
 
 __all__ = ["MaeFusePipeline"]

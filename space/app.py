@@ -1,4 +1,4 @@
-"""The demo: two pictures in, one out. `python space/app.py`, or a Space on the Hub as it is.
+"""The demo: two images in, one out. `python space/app.py`, or a Space on the Hub as it is.
 
 Host and port come from GRADIO_SERVER_NAME and GRADIO_SERVER_PORT, the model from MAEFUSE_MODEL (a folder or a name on
 the Hub); without it, the checkpoint that ships with the package is used and no network is needed.
@@ -31,16 +31,16 @@ MOST_WAITING = 20
 
 TITLE = """
 # MaeFuse
-A thermal picture and a photo of the same scene become one picture that shows both.
+A thermal image and a photo of the same scene become one image that shows both.
 """
 EMPTY = "Fuse a pair, and come back to this tab."
 ABOUT = f"""
-A masked autoencoder describes both pictures patch by patch. A comparative module (CFM) finds the contours that they
-share or that one has alone; a merging module (MFM), guided by these, takes from each picture what matters there.
+A masked autoencoder describes both images patch by patch. A comparative module (CFM) finds the contours that they
+share or that one has alone; a merging module (MFM), guided by these, takes from each image what matters there.
 Brightness comes from both, colour from the photo. Paper: *MaeFuse: Transferring Omni Features with Pretrained Masked
 Autoencoders for Infrared and Visible Image Fusion via Guided Training*.
 
-- The two pictures must show the same view, pixel by pixel: nothing is aligned.
+- The two images must show the same view, pixel by pixel: nothing is aligned.
 - It shows where something is warm, not how warm. Do not rely on it where safety is at stake.
 - Deep (16-bit) infrared, PNG or TIFF, is scaled by its own percentiles. At most {LARGEST_FILE.upper()} a file.
 - Uploads and results are deleted from the server within {(DELETE_AFTER_S + DELETE_EVERY_S) // 60} minutes. Nothing of
@@ -48,17 +48,17 @@ Autoencoders for Infrared and Visible Image Fusion via Guided Training*.
 - From a program: the endpoint `/fuse`, which is also a tool for MCP clients; see “Use via API” below.
 """
 NUMBERS_TEXT = """
-Measured on brightness, without colour and palette, with infrared as the model saw it. A picture alone keeps all of
+Measured on brightness, without colour and palette, with infrared as the model saw it. An image alone keeps all of
 itself, so it can lead in VIF or Qabf and yet show nothing of the other.
 """
 STRATEGY_TEXTS = {
     "Mean": "The average of both descriptions: low contrast, hot things are dimmed by the photo's darkness.",
     "CFM": "The comparative module alone: hot things and contours of both stand out.",
-    "MFM": "The merging module, guided by these contours, turns to both pictures again: the result above.",
+    "MFM": "The merging module, guided by these contours, turns to both images again: the result above.",
 }
 INSIGHT_TEXTS = {
     "Infrared features": "What the encoder finds. A square is a patch, a colour a kind of content in all three.",
-    "Photo features": "The same for the photo. What only one camera sees has a colour in one picture only.",
+    "Photo features": "The same for the photo. What only one camera sees has a colour in one image only.",
     "Contours (CFM)": "What the comparative module makes of both: it should follow the outlines of either.",
     "Merging (MFM)": "Where its attention goes: orange to infrared, blue to the photo, neither evenly to both.",
 }
@@ -80,18 +80,18 @@ def build(fuser: Fuser) -> gr.Blocks:
                         against_infrared = slider("Infrared", "against-infrared")
                     with gr.Tab("Fused"):
                         result = gr.Image(
-                            label="Fused picture",
+                            label="Fused image",
                             format="png",
                             type="filepath",
                             interactive=False,
                             elem_id="fused",
                             buttons=["download", "fullscreen"],
                         )
-                download = gr.DownloadButton("Download the fused picture (lossless PNG)", elem_id="download")
+                download = gr.DownloadButton("Download the fused image (lossless PNG)", elem_id="download")
             with gr.Column(scale=2, min_width=320):
                 with gr.Row():
-                    infrared = picture_input("Infrared", ["upload", "clipboard"], "infrared")
-                    visible = picture_input("Photo", ["upload", "clipboard", "webcam"], "visible")
+                    infrared = image_input("Infrared", ["upload", "clipboard"], "infrared")
+                    visible = image_input("Photo", ["upload", "clipboard", "webcam"], "visible")
                 resize = gr.Checkbox(
                     defaults.resize_infrared,
                     label="Resize infrared to the photo",
@@ -107,7 +107,7 @@ def build(fuser: Fuser) -> gr.Blocks:
                 )
         with gr.Accordion("Settings", open=False, elem_id="settings"), gr.Row():
             colour = gr.Checkbox(
-                defaults.colour, label="Colour", min_width=300, info="Keep the photo's colours, or give a grey picture."
+                defaults.colour, label="Colour", min_width=300, info="Keep the photo's colours, or give a grey image."
             )
             palette = gr.Radio(
                 [NO_PALETTE, *PALETTES],
@@ -168,7 +168,7 @@ def build(fuser: Fuser) -> gr.Blocks:
                 handlers.fuse,
                 [infrared, visible, *chosen],
                 result,
-                preprocess=False,  # a file that is no picture shall be named by us, not fail inside Gradio
+                preprocess=False,  # a file that is no image shall be named by us, not fail inside Gradio
                 show_progress_on=[against_photo, against_infrared, result],
                 **visibility,
                 **model,
@@ -192,8 +192,8 @@ def build(fuser: Fuser) -> gr.Blocks:
         for name, (tab, look, shown) in looks.items():
             tab.select(partial(str, name), None, opened, queue=False, **hidden)
             tab.select(look, job, shown, **hidden, **model)
-        for picture in (infrared, visible):
-            picture.upload(handlers.for_browsers, picture, picture, preprocess=False, **hidden)
+        for image in (infrared, visible):
+            image.upload(handlers.for_browsers, image, image, preprocess=False, **hidden)
     return page
 
 
@@ -209,7 +209,7 @@ def example_pairs() -> list[tuple[str, str]]:
 
 
 def slider(before: str, elem_id: str) -> gr.ImageSlider:
-    """A slider between a source, on the left, and the fused picture."""
+    """A slider between a source, on the left, and the fused image."""
     return gr.ImageSlider(
         label=f"{before} | fused",
         format="jpeg",
@@ -220,8 +220,8 @@ def slider(before: str, elem_id: str) -> gr.ImageSlider:
     )
 
 
-def picture_input(label: str, sources: list[Any], elem_id: str) -> gr.Image:
-    """Where a picture is uploaded, pasted or taken; its file goes on as it is, at its own depth."""
+def image_input(label: str, sources: list[Any], elem_id: str) -> gr.Image:
+    """Where an image is uploaded, pasted or taken; its file goes on as it is, at its own depth."""
     return gr.Image(
         label=label,
         sources=sources,
@@ -235,16 +235,16 @@ def picture_input(label: str, sources: list[Any], elem_id: str) -> gr.Image:
 
 
 def captioned(texts: Mapping[str, str]) -> list[gr.Image]:
-    """Pictures in a row, each under its name with a line on what to see."""
-    pictures = []
+    """Images in a row, each under its name with a line on what to see."""
+    images = []
     with gr.Row():
         for name, text in texts.items():
             with gr.Column(min_width=260):
-                pictures.append(
+                images.append(
                     gr.Image(label=name, format="webp", interactive=False, buttons=["download", "fullscreen"])
                 )
                 gr.Markdown(text)
-    return pictures
+    return images
 
 
 def launch(page: gr.Blocks, **options: Any) -> tuple[Any, str, str]:

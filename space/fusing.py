@@ -1,4 +1,4 @@
-"""Two uploaded files and a person's settings in, pictures out; every problem is a sentence for that person."""
+"""Two uploaded files and a person's settings in, images out; every problem is a sentence for that person."""
 
 import io
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ NO_PALETTE = "none"
 GAMMA_RANGE = (0.2, 3.0)
 SIZE_LIMIT_RANGE = (256, 2048)
 MOST_PIXELS = 30_000_000
-"""The largest picture that is decoded, whatever it shall be reduced to."""
+"""The largest image that is decoded, whatever it shall be reduced to."""
 
 EVEN_GREY = 0.5
 
@@ -31,9 +31,9 @@ LYING_ORIENTATIONS = range(5, 9)
 class Settings:
     """What a person can choose; each field is a control of the page and a parameter of the API.
 
-    colour: keep the photo's colours, or give a grey picture.
+    colour: keep the photo's colours, or give a grey image.
     palette: colour what is hot by this thermal palette; "none", or a name in `maefuse_hf.visualization.PALETTES`.
-    infrared_gamma: exponent of the infrared picture in [0, 1] before fusion (paper, section 4.4); below 1 brightens.
+    infrared_gamma: exponent of the infrared image in [0, 1] before fusion (paper, section 4.4); below 1 brightens.
     contour: what guides the merging, "cfm" (learned) or "infrared" (paper, section 4.4).
     size_limit: longest side in pixels at which the model works; the result has the photo's own size.
     resize_infrared: stretch infrared to the photo's size where they differ.
@@ -64,7 +64,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two pictures, opened and checked."""
+    """Two images, opened and checked."""
 
     infrared: Image.Image
     visible: Image.Image
@@ -101,84 +101,84 @@ class Fuser:
         return self.model(**inputs, fusion=fusion, contour=guide, output_attentions=attentions)
 
     def run_empty(self, inputs: BatchFeature, contour: str) -> MaeFuseOutput:
-        """The model's output for two even grey pictures of the same size."""
+        """The model's output for two even grey images of the same size."""
         even = torch.full_like(inputs["infrared"], EVEN_GREY)
         return self.run(BatchFeature({"infrared": even, "visible": even}), contour)
 
     def fuse(self, pair: Pair, settings: Settings, fusion: str = "mfm") -> Image.Image:
-        """The fused picture at the photo's size: RGB, or grey without colour and palette.
+        """The fused image at the photo's size: RGB, or grey without colour and palette.
 
         Raises:
-            OSError, ValueError: for pictures that cannot be used, in words for the person who gave them.
+            OSError, ValueError: for images that cannot be used, in words for the person who gave them.
         """
         inputs = self.prepare(pair, settings)
         outputs = self.run(inputs, settings.contour, fusion)
         return finish(self.processor.post_process_image_fusion(outputs, inputs)[0], inputs, settings)
 
     def seen(self, pair: Pair, settings: Settings) -> Image.Image:
-        """The infrared picture as the model sees it, grey, at the photo's size."""
-        return as_grey_picture(seen_infrared(self.prepare(pair, settings)))
+        """The infrared image as the model sees it, grey, at the photo's size."""
+        return as_grey_image(seen_infrared(self.prepare(pair, settings)))
 
 
-def finish(picture: Image.Image, inputs: BatchFeature, settings: Settings) -> Image.Image:
+def finish(image: Image.Image, inputs: BatchFeature, settings: Settings) -> Image.Image:
     """Take the colour, and put a thermal palette over it, as the settings say."""
-    picture = picture if settings.colour else picture.convert("L")
+    image = image if settings.colour else image.convert("L")
     if settings.palette == NO_PALETTE:
-        return picture
-    return thermal_overlay(picture, seen_infrared(inputs), settings.palette)
+        return image
+    return thermal_overlay(image, seen_infrared(inputs), settings.palette)
 
 
 def open_pair(infrared: str | None, visible: str | None) -> Pair:
     """Open two uploaded files.
 
     Raises:
-        OSError, ValueError: what `open_picture` raises.
+        OSError, ValueError: what `open_image` raises.
     """
-    return Pair(open_picture(infrared, "infrared picture"), open_picture(visible, "photo"))
+    return Pair(open_image(infrared, "infrared image"), open_image(visible, "photo"))
 
 
-def open_picture(path: str | None, name: str) -> Image.Image:
+def open_image(path: str | None, name: str) -> Image.Image:
     """Open one uploaded file, without a word about where it lies.
 
     Raises:
-        OSError: if it is gone, no picture, or damaged.
+        OSError: if it is gone, no image, or damaged.
         ValueError: if none came, or it has too many pixels.
     """
     if path is None:
-        raise ValueError(f"The {name} is missing. Give both: a thermal picture and a photo of the same scene.")
+        raise ValueError(f"The {name} is missing. Give both: a thermal image and a photo of the same scene.")
     try:
-        picture = Image.open(io.BytesIO(Path(path).read_bytes()))
+        image = Image.open(io.BytesIO(Path(path).read_bytes()))
     except FileNotFoundError as error:
         raise OSError(f"The {name} is no longer here: uploads are deleted soon. Upload it again.") from error
     except (OSError, Image.DecompressionBombError) as error:
-        raise OSError(f"The {name} is no picture that can be read. Give PNG, TIFF, JPEG or WebP.") from error
-    width, height = picture.size
+        raise OSError(f"The {name} is no image that can be read. Give PNG, TIFF, JPEG or WebP.") from error
+    width, height = image.size
     if width * height > MOST_PIXELS:
         raise ValueError(
             f"The {name} is too large: {width} × {height} pixels are {width * height / 1e6:.0f} million, and "
             f"{MOST_PIXELS / 1e6:.0f} million are the most. Reduce it first."
         )
     try:
-        picture.load()
+        image.load()
     except DAMAGED as error:
         raise OSError(f"The {name} is damaged and cannot be read to its end. Copy or export it again.") from error
-    return picture
+    return image
 
 
 def check_sizes(pair: Pair, settings: Settings) -> None:
-    """Raise a `ValueError` that says what to tick where the pictures differ in size."""
+    """Raise a `ValueError` that says what to tick where the images differ in size."""
     infrared, visible = upright_size(pair.infrared), upright_size(pair.visible)
     if infrared != visible and not settings.resize_infrared:
         raise ValueError(
-            f"The infrared picture is {infrared[0]} × {infrared[1]} pixels, the photo {visible[0]} × {visible[1]}. If "
+            f"The infrared image is {infrared[0]} × {infrared[1]} pixels, the photo {visible[0]} × {visible[1]}. If "
             "both show the same view, tick “Resize infrared to the photo” (API: resize_infrared=True) and fuse again."
         )
 
 
-def upright_size(picture: Image.Image) -> tuple[int, int]:
-    """(width, height) as the picture is to be looked at."""
-    lies = picture.getexif().get(ExifTags.Base.Orientation) in LYING_ORIENTATIONS
-    return picture.size[::-1] if lies else picture.size
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """(width, height) as the image is to be looked at."""
+    lies = image.getexif().get(ExifTags.Base.Orientation) in LYING_ORIENTATIONS
+    return image.size[::-1] if lies else image.size
 
 
 def limited(settings: Settings, size_limit: int) -> Settings:
@@ -186,6 +186,6 @@ def limited(settings: Settings, size_limit: int) -> Settings:
     return replace(settings, size_limit=min(settings.size_limit, size_limit))
 
 
-def as_grey_picture(values: np.ndarray) -> Image.Image:
-    """(H, W) in [0, 1] as a picture of mode "L"."""
+def as_grey_image(values: np.ndarray) -> Image.Image:
+    """(H, W) in [0, 1] as an image of mode "L"."""
     return Image.fromarray(to_uint8(values))

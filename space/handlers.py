@@ -9,8 +9,8 @@ from typing import Any, ParamSpec, TypeVar
 import gradio as gr
 import numpy as np
 import torch
-from fusing import NO_PALETTE, Fuser, Settings, as_grey_picture, limited, open_pair, open_picture
-from insights import enlarged, feature_pictures, has_shares, infrared_shares, share_picture
+from fusing import NO_PALETTE, Fuser, Settings, as_grey_image, limited, open_image, open_pair
+from insights import blend_weight_image, enlarged, feature_images, has_blend_weights, infrared_blend_weights
 from measured import as_table, measure
 from PIL import Image, ImageOps
 from zero_gpu import on_gpu
@@ -27,7 +27,7 @@ Job = tuple[str, str, Settings]
 EXAMPLES = Path(__file__).parent / "examples"
 FUSED_NAME = "fused.png"
 LONGEST_SHOWN = 1600
-"""Side by side in the slider larger pictures are reduced to this; the download is not."""
+"""Side by side in the slider larger images are reduced to this; the download is not."""
 
 LONGEST_LOOKED_INTO = 512
 """Size limit of the tabs that run the model again to look into it."""
@@ -59,7 +59,7 @@ class Handlers:
 
     Args:
         fuser: the model and its processor.
-        folder: where pictures to download are written, in Gradio's cache, which deletes them.
+        folder: where images to download are written, in Gradio's cache, which deletes them.
     """
 
     def __init__(self, fuser: Fuser, folder: Path) -> None:
@@ -83,20 +83,20 @@ class Handlers:
         size_limit: int = 1024,
         resize_infrared: bool = False,
     ) -> str:
-        """Fuse a registered infrared (thermal) and visible picture of one scene into one picture that shows both.
+        """Fuse a registered infrared (thermal) and visible image of one scene into one image that shows both.
 
         Args:
-            infrared: the thermal picture, 8 or 16 bit, hot things bright; of the photo's size, or see resize_infrared.
+            infrared: the thermal image, 8 or 16 bit, hot things bright; of the photo's size, or see resize_infrared.
             visible: the photo of the same view, colour or grey.
-            colour: True keeps the photo's colours, False gives a grey picture.
+            colour: True keeps the photo's colours, False gives a grey image.
             palette: colours what is hot: none, ironbow, rainbow, arctic or red-hot.
             infrared_gamma: exponent applied to infrared before fusion, 0.2 to 3; below 1 brings out dark detail.
-            contour: where contours come from: cfm (learned from both pictures) or infrared.
+            contour: where contours come from: cfm (learned from both images) or infrared.
             size_limit: longest side in pixels at which the model works, 256 to 2048; the result has the photo's size.
             resize_infrared: stretch infrared to the photo's size if they differ. Nothing is aligned.
 
         Returns:
-            The fused picture as a lossless PNG of the photo's size.
+            The fused image as a lossless PNG of the photo's size.
         """
         settings = Settings(colour, palette, infrared_gamma, contour, size_limit, resize_infrared)
         files = self.path_of(infrared), self.path_of(visible)
@@ -113,8 +113,8 @@ class Handlers:
         before = shown(self.fuser.seen(pair, chosen)), shown(ImageOps.exif_transpose(pair.visible))
         path = self.path_of(fused)
         assert path is not None  # this runs only after `fuse` made it
-        with Image.open(path) as picture:
-            after = shown(picture)
+        with Image.open(path) as image:
+            after = shown(image)
         return (before[1], after), (before[0], after), path, (*files, chosen)
 
     @said
@@ -136,11 +136,11 @@ class Handlers:
         """A TIFF, which browsers do not show, as a PNG of the same pixels; anything else stays as it is."""
         try:
             path = self.path_of(upload)
-            with open_picture(path, "picture") as picture:
-                if picture.format != "TIFF" or picture.mode not in PNG_MODES:
+            with open_image(path, "image") as image:
+                if image.format != "TIFF" or image.mode not in PNG_MODES:
                     return gr.skip()
                 target = Path(tempfile.mkdtemp(dir=self.folder)) / f"{Path(path or '').stem}.png"
-                ImageOps.exif_transpose(picture).save(target)
+                ImageOps.exif_transpose(image).save(target)
         except (OSError, ValueError):
             # said when it is to be fused
             return gr.skip()
@@ -158,7 +158,7 @@ class Handlers:
             return None
         path = Path(upload["path"]).resolve()
         if not any(path.is_relative_to(folder.resolve()) for folder in (self.folder, EXAMPLES)):
-            raise ValueError("Only uploaded files are fused. Upload the picture first.")
+            raise ValueError("Only uploaded files are fused. Upload the image first.")
         return str(path)
 
     def fuse_files_here(self, infrared: str | None, visible: str | None, settings: Settings) -> Image.Image:
@@ -166,13 +166,13 @@ class Handlers:
         return self.fuser.fuse(open_pair(infrared, visible), settings)
 
     def numbers_here(self, job: Job) -> str:
-        """Measure the picture as the model made it, without the palette, which would change its luminance."""
+        """Measure the image as the model made it, without the palette, which would change its luminance."""
         *files, settings = job
         pair = open_pair(*files)
         inputs = self.fuser.prepare(pair, settings)
         outputs = self.fuser.run(inputs, settings.contour)
         fused = self.fuser.processor.post_process_image_fusion(outputs, inputs)[0]
-        infrared, visible = as_grey_picture(seen_infrared(inputs)), ImageOps.exif_transpose(pair.visible)
+        infrared, visible = as_grey_image(seen_infrared(inputs)), ImageOps.exif_transpose(pair.visible)
         systems = {"fused": fused, "photo alone": visible, "infrared alone": infrared}
         return as_table(list(systems), measure(systems, infrared, visible))
 
@@ -180,7 +180,7 @@ class Handlers:
         """Run the model once more and look inside."""
         *files, settings = job
         inputs = self.fuser.prepare(open_pair(*files), limited(settings, LONGEST_LOOKED_INTO))
-        weighs = has_shares(self.fuser.model.config)
+        weighs = has_blend_weights(self.fuser.model.config)
         outputs = self.fuser.run(inputs, settings.contour, attentions=weighs)
         fused = self.fuser.processor.post_process_image_fusion(outputs, inputs)[0]
         grid = self.fuser.model.patch_grid(inputs["infrared"])
@@ -188,12 +188,12 @@ class Handlers:
         sizes = inputs["resized_sizes" if "resized_sizes" in inputs else "original_sizes"]
         size = tuple(reversed(sizes[0].tolist()))
         features, empty = features_of(outputs), features_of(self.fuser.run_empty(inputs, settings.contour))
-        pictures = [enlarged(tokens, patch, size) for tokens in feature_pictures(features, empty, grid).values()]
+        images = [enlarged(tokens, patch, size) for tokens in feature_images(features, empty, grid).values()]
         if not weighs:
-            return (*pictures, None)
-        shares = Image.fromarray(infrared_shares(outputs, grid))
-        smooth = shares.resize((grid[1] * patch, grid[0] * patch), Image.Resampling.BILINEAR).crop((0, 0, *size))
-        return (*pictures, share_picture(np.asarray(smooth), fused.resize(size, Image.Resampling.LANCZOS)))
+            return (*images, None)
+        weights = Image.fromarray(infrared_blend_weights(outputs, grid))
+        smooth = weights.resize((grid[1] * patch, grid[0] * patch), Image.Resampling.BILINEAR).crop((0, 0, *size))
+        return (*images, blend_weight_image(np.asarray(smooth), fused.resize(size, Image.Resampling.LANCZOS)))
 
     def strategies_here(self, job: Job) -> tuple[Image.Image | None, ...]:
         """Fuse by each strategy, at a size that three runs can bear."""
@@ -209,12 +209,12 @@ def features_of(outputs: MaeFuseOutput) -> dict[str, torch.Tensor]:
 
 
 def is_example(path: str | None) -> bool:
-    """Whether this is one of the pictures that come with the page."""
+    """Whether this is one of the images that come with the page."""
     return path is not None and EXAMPLES in Path(path).parents
 
 
-def shown(picture: Image.Image) -> Image.Image:
+def shown(image: Image.Image) -> Image.Image:
     """A copy no longer than `LONGEST_SHOWN`."""
-    copy = picture.copy()
+    copy = image.copy()
     copy.thumbnail((LONGEST_SHOWN, LONGEST_SHOWN), Image.Resampling.LANCZOS)
     return copy

@@ -1,4 +1,4 @@
-"""What happens inside the model, as pictures: its features by their main directions, and where the merging looks."""
+"""What happens inside the model, as images: its features by their main directions, and where the merging looks."""
 
 from collections.abc import Mapping
 
@@ -10,33 +10,33 @@ from maefuse_hf import MaeFuseConfig, MaeFuseOutput
 
 FROM_PHOTO, FROM_INFRARED = (40, 110, 235), (245, 130, 20)
 FULL_COLOUR_AT = 0.3
-"""How far from an even share a place is of full colour in `share_picture`."""
+"""How far from an even weight a place is of full colour in `blend_weight_image`."""
 
 OVERLAY = 0.6
-"""How much of `share_picture` is colour; the rest is the grey picture underneath."""
+"""How much of `blend_weight_image` is colour; the rest is the grey image underneath."""
 
 CONTRAST = 3.0
 """How many standard deviations of a principal component become black to white."""
 
 SMALLEST_SPREAD = 1e-12
-"""Keeps an even picture grey where its components do not spread at all."""
+"""Keeps an even image grey where its components do not spread at all."""
 
 
-def feature_pictures(
+def feature_images(
     features: Mapping[str, torch.Tensor], empty: Mapping[str, torch.Tensor], grid: tuple[int, int]
 ) -> dict[str, Image.Image]:
     """The three strongest directions of all features together as red, green and blue.
 
-    What a picture without content has at each place is taken off first, since features also tell where they are.
-    One basis serves all, so that one colour means the same kind of content in each picture.
+    What an image without content has at each place is taken off first, since features also tell where they are.
+    One basis serves all, so that one colour means the same kind of content in each image.
 
     Args:
         features: name to (tokens, hidden) in raster order.
-        empty: the same of a picture without content.
+        empty: the same of an image without content.
         grid: (rows, columns) of tokens.
 
     Returns:
-        name to an RGB picture of one pixel a token.
+        name to an RGB image of one pixel a token.
     """
     content = [(features[name] - empty[name]).double().cpu() for name in features]
     centred = [tokens - tokens.mean(dim=0) for tokens in content]
@@ -44,25 +44,25 @@ def feature_pictures(
     strongest = directions[:, -3:].flip(1)
     # a direction's sign is arbitrary: its largest entry shall be positive
     strongest = strongest * strongest.gather(0, strongest.abs().argmax(dim=0, keepdim=True)).sign()
-    pictures = {}
+    images = {}
     for name, tokens in zip(features, centred, strict=True):
         components = tokens @ strongest
         spread = (CONTRAST * components.std(dim=0)).clamp_min(SMALLEST_SPREAD)
         colours = (255 * (0.5 + components / spread).clamp(0, 1)).round().byte()
-        pictures[name] = Image.fromarray(colours.reshape(*grid, 3).numpy())
-    return pictures
+        images[name] = Image.fromarray(colours.reshape(*grid, 3).numpy())
+    return images
 
 
-def has_shares(config: MaeFuseConfig) -> bool:
+def has_blend_weights(config: MaeFuseConfig) -> bool:
     """Whether the merging module of such a model weighs infrared against visible, and gives its weights."""
-    return config.fusion_attention == "local" and config.merging_competition
+    return config.fusion_attention == "local" and config.merging_joint_softmax
 
 
-def infrared_shares(outputs: MaeFuseOutput, grid: tuple[int, int]) -> np.ndarray:
+def infrared_blend_weights(outputs: MaeFuseOutput, grid: tuple[int, int]) -> np.ndarray:
     """At each place how much of the merging module's attention goes to infrared, the mean of its heads.
 
     Args:
-        outputs: of one pair, with attentions, from a model that `has_shares`.
+        outputs: of one pair, with attentions, from a model that `has_blend_weights`.
         grid: (rows, columns) of tokens.
 
     Returns:
@@ -74,19 +74,19 @@ def infrared_shares(outputs: MaeFuseOutput, grid: tuple[int, int]) -> np.ndarray
     return to_infrared.mean(dim=0).reshape(grid).cpu().numpy()
 
 
-def share_picture(shares: np.ndarray, picture: Image.Image) -> Image.Image:
-    """The shares as colours over a grey picture: orange where infrared counts more, blue where the photo does.
+def blend_weight_image(weights: np.ndarray, image: Image.Image) -> Image.Image:
+    """The weights as colours over a grey image: orange where infrared counts more, blue where the photo does.
 
     Args:
-        shares: (H, W) in [0, 1].
-        picture: of the size (H, W), any mode.
+        weights: (H, W) in [0, 1].
+        image: of the size (H, W), any mode.
 
     Returns:
-        an RGB picture.
+        an RGB image.
     """
-    lean = ((shares - 0.5) / FULL_COLOUR_AT).clip(-1, 1)[..., None]
+    lean = ((weights - 0.5) / FULL_COLOUR_AT).clip(-1, 1)[..., None]
     colour = np.where(lean > 0, np.array(FROM_INFRARED), np.array(FROM_PHOTO))
-    grey = np.asarray(picture.convert("L"), dtype=np.float64)[..., None]
+    grey = np.asarray(image.convert("L"), dtype=np.float64)[..., None]
     amount = OVERLAY * np.abs(lean)
     return Image.fromarray(np.rint((1 - amount) * grey + amount * colour).astype(np.uint8))
 

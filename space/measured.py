@@ -1,4 +1,4 @@
-"""A few metrics of the fused picture, beside those of the photo alone and of infrared alone, as a table."""
+"""A few metrics of the fused image, beside those of the photo alone and of infrared alone, as a table."""
 
 import math
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ from maefuse_hf.metrics import (
 )
 
 MEANINGS = {
-    "EN": "Entropy: how much variety of grey values the picture holds, in bits.",
+    "EN": "Entropy: how much variety of grey values the image holds, in bits.",
     "CC": "Correlation with both sources: does it follow the photo and infrared?",
-    "SCD": "What the picture has beyond one source: does it come from the other?",
+    "SCD": "What the image has beyond one source: does it come from the other?",
     "VIF": "Visual information of both sources that is still to be seen.",
     "Qabf": "Edges of both sources that are kept, 1 is all of them.",
     "SSIM": "Structural similarity with both sources, 1 is alike.",
@@ -27,23 +27,23 @@ MEANINGS = {
 """Each metric in a line; docs/metrics.md has the definitions. Higher is better for all of them."""
 
 LONGEST_SIDE = 1024
-"""Larger pictures are measured reduced to this: the metrics' time grows with the area."""
+"""Larger images are measured reduced to this: the metrics' time grows with the area."""
 
 UNDEFINED = "–"
 
 
-def measure(pictures: Mapping[str, Image.Image], infrared: Image.Image, visible: Image.Image) -> dict[str, list[float]]:
-    """Metrics of each picture against both sources, on 8-bit luminance.
+def measure(images: Mapping[str, Image.Image], infrared: Image.Image, visible: Image.Image) -> dict[str, list[float]]:
+    """Metrics of each image against both sources, on 8-bit luminance.
 
     Args:
-        pictures: what to measure by name; any mode, all of one size with the sources.
+        images: what to measure by name; any mode, all of one size with the sources.
         infrared, visible: the sources.
 
     Returns:
-        metric to its values in the order of `pictures`; NaN where it has none (SCD of a source itself).
+        metric to its values in the order of `images`; NaN where it has none (SCD of a source itself).
     """
     sources = luminance(infrared), luminance(visible)
-    trios = [(luminance(picture), *sources) for picture in pictures.values()]
+    trios = [(luminance(image), *sources) for image in images.values()]
     columns = [
         {
             "EN": entropy(trio[0]),
@@ -58,15 +58,15 @@ def measure(pictures: Mapping[str, Image.Image], infrared: Image.Image, visible:
     return {name: [column[name].item() for column in columns] for name in MEANINGS}
 
 
-def luminance(picture: Image.Image) -> torch.Tensor:
-    """A picture as (1, 1, H, W) uint8 luminance, no longer than `LONGEST_SIDE`."""
-    grey = picture.convert("L")
+def luminance(image: Image.Image) -> torch.Tensor:
+    """An image as (1, 1, H, W) uint8 luminance, no longer than `LONGEST_SIDE`."""
+    grey = image.convert("L")
     grey.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     return torch.from_numpy(np.array(grey))[None, None]
 
 
 def as_table(names: list[str], values: Mapping[str, list[float]]) -> str:
-    """An HTML table: a row for each metric with its meaning, a column for each picture, the best value in bold."""
+    """An HTML table: a row for each metric with its meaning, a column for each image, the best value in bold."""
     head = "".join(f"<th>{name}</th>" for name in names)
     rows = []
     for metric, row in values.items():

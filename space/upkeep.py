@@ -44,4 +44,4 @@ def keep_deleting(folder: Path, every_s: float, age_s: float) -> None:
             time.sleep(every_s)
             delete_old(folder, age_s)
 
-    threading.Thread(target=work, daemon=True, name="delete old pictures").start()
+    threading.Thread(target=work, daemon=True, name="delete old images").start()

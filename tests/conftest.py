@@ -1,4 +1,4 @@
-"""Small models and pictures that the tests share. Nothing here reads a network or a file outside the repository."""
+"""Small models and images that the tests share. Nothing here reads a network or a file outside the repository."""
 
 import os
 
@@ -43,7 +43,7 @@ def small_model(**fields) -> MaeFuseModel:
 
 
 def ramp(height: int, width: int) -> np.ndarray:
-    """A picture in which every pixel tells its place: one grey value more a row, two more a column."""
+    """An image in which every pixel tells its place: one grey value more a row, two more a column."""
     return np.add.outer(np.arange(height), 2 * np.arange(width)).astype(np.uint8)
 
 
@@ -62,7 +62,7 @@ def parquet_pairs(tmp_path_factory) -> str:
 
 
 @pytest.fixture
-def pictures() -> tuple[torch.Tensor, torch.Tensor]:
+def images() -> tuple[torch.Tensor, torch.Tensor]:
     """Infrared and visible luminance, two pairs of 40x64."""
     generator = torch.Generator().manual_seed(1)
     infrared, visible = torch.rand(2, 2, 1, 40, 64, generator=generator)

@@ -107,11 +107,11 @@ def blocks(tensors: dict[str, Tensor], prefix: str, tokens: Tensor, heads: int) 
     return tokens
 
 
-def encoder_output(tensors: dict[str, Tensor], pictures: Tensor, heads: int) -> Tensor:
+def encoder_output(tensors: dict[str, Tensor], images: Tensor, heads: int) -> Tensor:
     """`(B, 1, H, W)` luminance on the checkpoint's own grid to `(B, tokens, width)`, the class token first if any."""
     patch = tensors["patch_embed.proj.weight"].shape[-1]
     projection = tensors["patch_embed.proj.weight"], tensors["patch_embed.proj.bias"]
-    tokens = conv2d((pictures - MEAN) / STD, *projection, stride=patch).flatten(2).transpose(1, 2)
+    tokens = conv2d((images - MEAN) / STD, *projection, stride=patch).flatten(2).transpose(1, 2)
     positions = tensors["pos_embed"]
     if "cls_token" in tensors:
         cls_token = (tensors["cls_token"] + positions[:, :1]).expand(len(tokens), -1, -1)
@@ -122,7 +122,7 @@ def encoder_output(tensors: dict[str, Tensor], pictures: Tensor, heads: int) -> 
 
 
 def attend_to_itself(tensors: dict[str, Tensor], name: str, query: Tensor, context: Tensor, heads: int) -> Tensor:
-    """What their attention is for one picture: a softmax over one key, so that values pass whatever the query."""
+    """What their attention is for one image: a softmax over one key, so that values pass whatever the query."""
     attention = torch.nn.MultiheadAttention(context.shape[-1], heads)
     attention.load_state_dict({key.removeprefix(f"{name}."): t for key, t in tensors.items() if key.startswith(name)})
     return attention(query, context, context)[0]
@@ -136,7 +136,7 @@ def official_prediction(
         {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
         for prefix in ("model1.", "model2.")
     )
-    phi_i, phi_v = (encoder_output(model1, picture, heads) + model2["pos_embed"] for picture in (infrared, visible))
+    phi_i, phi_v = (encoder_output(model1, image, heads) + model2["pos_embed"] for image in (infrared, visible))
     phi_d = attend_to_itself(model2, "cross_model", phi_i, phi_v, fusion_heads)
     phi_d = phi_d + attend_to_itself(model2, "cross_model", phi_v, phi_i, fusion_heads)
     merged = attend_to_itself(model2, "merge_model", phi_d, phi_v, fusion_heads)
@@ -144,10 +144,10 @@ def official_prediction(
     merged = merged + layer(model2, "fc2", gelu(layer(model2, "fc1", merged)))
     tokens = layer(model1, "decoder_embed", norm(model2, "ln", merged, eps=1e-5)) + model1["decoder_pos_embed"]
     tokens = norm(model1, "decoder_norm", blocks(model1, "decoder_blocks", tokens, decoder_heads))
-    return patches_to_picture(layer(model1, "decoder_pred", tokens))
+    return patches_to_image(layer(model1, "decoder_pred", tokens))
 
 
-def patches_to_picture(patches: Tensor) -> Tensor:
+def patches_to_image(patches: Tensor) -> Tensor:
     """`(B, side ** 2, patch ** 2 * 3)` to `(B, 3, H, W)`."""
     side, patch = round(patches.shape[1] ** 0.5), round((patches.shape[2] / 3) ** 0.5)
     return (

@@ -37,9 +37,9 @@ def said(main, *arguments):
     return [status, text.getvalue()]
 
 
-def fused(picture, **where):
+def fused(image, **where):
     pipe = pipeline("image-fusion", model="org/fuse", device="cpu", **where)
-    pipe(*PAIR).save(picture)
+    pipe(*PAIR).save(image)
     return type(pipe).__module__
 
 

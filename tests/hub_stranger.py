@@ -46,7 +46,7 @@ def main():
     code = re.search(r"```python\n(.*?)```", card, re.DOTALL)[1]
     said_by_card = {}
     exec(code, said_by_card)
-    said_by_card["picture"].save("stranger.png")
+    said_by_card["image"].save("stranger.png")
     results["lines"] = len(code.splitlines())
 
     processor = AutoImageProcessor.from_pretrained("org/fuse", revision="v1", **TRUSTED)

@@ -27,9 +27,9 @@ def folders(tmp_path):
     """Two folders of three pairs, infrared as PNG and visible as JPEG."""
     for number in range(3):
         infrared, visible = render_example_pair(64, 80 + number, seed=number)
-        for half, picture, suffix in (("infrared", infrared, "png"), ("visible", visible, "jpg")):
+        for half, image, suffix in (("infrared", infrared, "png"), ("visible", visible, "jpg")):
             (tmp_path / half).mkdir(exist_ok=True)
-            picture.save(tmp_path / half / f"{number}.{suffix}")
+            image.save(tmp_path / half / f"{number}.{suffix}")
     return tmp_path
 
 
@@ -72,7 +72,7 @@ def test_folders_are_fused_pair_by_pair(folders, checkpoint, capsys):
 
 
 def test_one_bad_pair_is_reported_and_the_rest_is_done(folders, checkpoint, capsys):
-    (folders / "infrared" / "1.png").write_bytes(b"no picture")
+    (folders / "infrared" / "1.png").write_bytes(b"no image")
     (folders / "infrared" / "2.png").rename(folders / "infrared" / "9.png")
     status = fuse(folders, folders / "infrared", folders / "visible", "-o", folders / "out", checkpoint=checkpoint)
     assert status == 1
@@ -83,15 +83,15 @@ def test_one_bad_pair_is_reported_and_the_rest_is_done(folders, checkpoint, caps
     assert "2.jpg has no partner 2.*" in errors
 
 
-def test_strategies_and_precision_change_the_picture(folders, checkpoint):
+def test_strategies_and_precision_change_the_image(folders, checkpoint):
     pair = folders / "infrared" / "0.png", folders / "visible" / "0.jpg"
     choices = ([], ["--fusion", "mean"], ["--fusion", "cfm"], ["--contour", "infrared"], ["--contour", "visible"])
-    pictures = []
+    images = []
     for number, choice in enumerate(choices):
         output = folders / f"{number}.png"
         assert fuse(folders, *pair, "-o", output, *choice, checkpoint=checkpoint) == 0
-        pictures.append(output.read_bytes())
-    assert len(set(pictures)) == len(choices)
+        images.append(output.read_bytes())
+    assert len(set(images)) == len(choices)
     assert fuse(folders, *pair, "-o", folders / "half.png", "--dtype", "bfloat16", checkpoint=checkpoint) == 0
     half, full = (np.asarray(Image.open(folders / name), float) for name in ("half.png", "0.png"))
     assert 0 < abs(half - full).mean() < 2
@@ -107,7 +107,7 @@ def test_sizes_that_differ(folders, checkpoint, capsys):
     assert Image.open(output).size == (81, 64)
 
 
-def test_a_fixed_range_of_deep_pictures(tmp_path, checkpoint):
+def test_a_fixed_range_of_deep_images(tmp_path, checkpoint):
     ramp = np.tile(np.linspace(1000, 5000, 64).astype(np.uint16), (64, 1))
     Image.fromarray(ramp).save(tmp_path / "thermal.png")
     Image.fromarray((ramp[::-1] // 20).astype(np.uint8).T).save(tmp_path / "photo.png")
@@ -121,12 +121,12 @@ def test_a_fixed_range_of_deep_pictures(tmp_path, checkpoint):
     ("infrared", "visible", "output", "message"),
     [
         ("infrared/0.png", "visible", "out.png", "are a folder and a file"),
-        ("infrared/0.png", "visible/0.jpg", "out", "has no picture suffix that can be written"),
-        ("infrared/0.png", "visible/0.jpg", "taken.png", "is a folder; -o names the picture"),
+        ("infrared/0.png", "visible/0.jpg", "out", "has no image suffix that can be written"),
+        ("infrared/0.png", "visible/0.jpg", "taken.png", "is a folder; -o names the image"),
         ("infrared/0.png", "visible/0.jpg", "infrared/0.png", "is one of the inputs"),
         ("infrared/0.png", "visible/0.jpg", "infrared/1.png/out.png", "Cannot make the folder"),
         ("infrared", "visible", "infrared", "is one of the inputs"),
-        ("empty", "empty", "out", "hold no pictures"),
+        ("empty", "empty", "out", "hold no images"),
         ("infrared/none.png", "visible/0.jpg", "out.png", "there is no such file"),
     ],
 )

@@ -19,18 +19,18 @@ def run(*arguments):
     return main([str(argument) for argument in arguments])
 
 
-def test_compare_puts_pictures_over_their_patches(tmp_path, capsys):
+def test_compare_puts_images_over_their_patches(tmp_path, capsys):
     pixels = np.random.default_rng(0).integers(0, 256, (20, 40), np.uint8)
     save(tmp_path / "one.png", pixels)
     save(tmp_path / "two.png", np.full((20, 40, 3), (10, 20, 30)) + np.eye(20, 40)[..., None])
-    pictures = tmp_path / "one.png", tmp_path / "two.png"
-    assert run("compare", *pictures, "--zoom", "8,4,10", "-o", tmp_path / "new" / "row.png") == 0
+    images = tmp_path / "one.png", tmp_path / "two.png"
+    assert run("compare", *images, "--zoom", "8,4,10", "-o", tmp_path / "new" / "row.png") == 0
     assert "Patch at 8,4, 10×5 px" in capsys.readouterr().out
     row = np.asarray(Image.open(tmp_path / "new" / "row.png"))
     assert row.shape[1] == 2 * 40 + GAP
     enlarged = pixels[4:9, 8:18].repeat(4, axis=0).repeat(4, axis=1)
     assert (row[-20:, :40, 0] == enlarged).all()
-    assert run("compare", *pictures, "-o", tmp_path / "row.png") == 0
+    assert run("compare", *images, "-o", tmp_path / "row.png") == 0
     assert re.search(r"Patch at \d+,\d+, 10×5 px", capsys.readouterr().out)
 
 
@@ -41,8 +41,8 @@ def test_compare_puts_pictures_over_their_patches(tmp_path, capsys):
         (["a.png", "a.png"], "stands twice"),
         (["a.png", "b.png"], "b is 9×8 px, a is 8×8 px"),
         (["a.png", "none.png"], "there is no such file"),
-        (["a.png", "set/a.png", "--zoom", "5,5,9"], "does not lie within pictures of 8×8 px"),
-        (["a.png", "set/a.png", "-o", "row"], "has no picture suffix"),
+        (["a.png", "set/a.png", "--zoom", "5,5,9"], "does not lie within images of 8×8 px"),
+        (["a.png", "set/a.png", "-o", "row"], "has no image suffix"),
         (["a.png", "set/a.png", "-o", "a.png"], "is one of the inputs"),
     ],
 )

@@ -25,19 +25,19 @@ def convert(*arguments):
     return main(["convert", *map(str, arguments)])
 
 
-def test_the_folder_fuses_pictures(checkpoint, tmp_path, capsys):
+def test_the_folder_fuses_images(checkpoint, tmp_path, capsys):
     out = tmp_path / "new" / "converted"
     assert convert(checkpoint, out, *HEADS) == 0
     said = capsys.readouterr().out
     assert "Encoder 48 wide, 3 blocks, 6 heads, patch 8; decoder 24 wide, 1 blocks, 3 heads" in said
     assert "stretched to 40×40" in said and f"--model {out}" in said
     pair = render_example_pair(64, 80)
-    for picture, name in zip(pair, ("thermal.png", "photo.png")):
-        picture.save(tmp_path / name)
+    for image, name in zip(pair, ("thermal.png", "photo.png")):
+        image.save(tmp_path / name)
     command = ["fuse", str(tmp_path / "thermal.png"), str(tmp_path / "photo.png"), "-o", str(tmp_path / "fused.png")]
     assert main([*command, "--model", str(out), "--device", "cpu"]) == 0
     model, processor = MaeFuseModel.from_pretrained(out).eval(), MaeFuseImageProcessor.from_pretrained(out)
-    expected = np.asarray(fuse_pair(model, processor, *pair).picture, int)
+    expected = np.asarray(fuse_pair(model, processor, *pair).image, int)
     assert np.abs(np.asarray(Image.open(tmp_path / "fused.png"), int) - expected).max() <= 1
 
 

@@ -53,7 +53,7 @@ def scenes(tmp_path_factory):
         save(folder / "night" / "infrared" / f"{number}.png", infrared)
         save(folder / "night" / "visible" / f"{number}.png", visible)
     for half in ("infrared", "visible"):
-        (folder / "night" / half / "3.png").write_bytes(b"no picture")
+        (folder / "night" / half / "3.png").write_bytes(b"no image")
     small_model().save_pretrained(folder / "tiny")
     MaeFuseImageProcessor(size_divisor=8).save_pretrained(folder / "tiny")
     return folder
@@ -168,18 +168,18 @@ def test_broken_pairs_are_reported_and_the_rest_is_measured(tmp_path, no_plots, 
         save(tmp_path / "other" / f"{name}.png", np.full((8, 8), 7))
     save(tmp_path / "other" / "a.png", np.full((8, 9), 7))
     (tmp_path / "other" / "b.png").unlink()
-    (tmp_path / "set" / "infrared" / "c.png").write_bytes(b"no picture")
+    (tmp_path / "set" / "infrared" / "c.png").write_bytes(b"no image")
     save(tmp_path / "set" / "visible" / "d.png", np.arange(72).reshape(8, 9))
     (tmp_path / "set" / "visible" / "e.png").rename(tmp_path / "set" / "visible" / "f.png")
     out = tmp_path / "out"
-    arguments = "--dataset", tmp_path / "set", "--fused", tmp_path / "other", "-o", out, "--no-pictures"
+    arguments = "--dataset", tmp_path / "set", "--fused", tmp_path / "other", "-o", out, "--no-images"
     assert run("evaluate", *arguments) == 1
     rows, summary = read(out)
     assert list(rows) == [("set", pair, system) for pair in "ab" for system in BASELINES]
     told = capsys.readouterr().err
     problems = (
-        "set/a, other: the fused picture is 9×8 px, the pair is 8×8 px",
-        "set/b, other: one picture b.* is needed",
+        "set/a, other: the fused image is 9×8 px, the pair is 8×8 px",
+        "set/b, other: one image b.* is needed",
         "set/c: infrared (",
         "set/d: infrared is 8×8 px, visible is 9×8 px",
         "e.png has no partner e.*",
@@ -207,7 +207,7 @@ def test_several_data_sets_have_a_folder_each_in_the_fused_folder(tmp_path, no_p
 
 
 def test_strategies_and_definitions_have_names(scenes, tmp_path, no_plots, capsys):
-    arguments = "--dataset", scenes / "night", "--model", scenes / "tiny", "-o", tmp_path, "--no-pictures"
+    arguments = "--dataset", scenes / "night", "--model", scenes / "tiny", "-o", tmp_path, "--no-images"
     assert run("evaluate", *arguments, "--fusion", "mean", "--definition", "vifb") == 1
     rows, summary = read(tmp_path)
     assert ("night", "0", "tiny (fusion mean)") in rows
@@ -220,9 +220,9 @@ def test_strategies_and_definitions_have_names(scenes, tmp_path, no_plots, capsy
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--dataset", "set", "--fused", "average=fused"], "Another row or picture is called average"),
-        (["--dataset", "set", "--fused", "x=fused", "x=fused"], "Another row or picture is called x"),
-        (["--dataset", "set", "--fused", "nowhere"], "nowhere is no folder of fused pictures"),
+        (["--dataset", "set", "--fused", "average=fused"], "Another row or image is called average"),
+        (["--dataset", "set", "--fused", "x=fused", "x=fused"], "Another row or image is called x"),
+        (["--dataset", "set", "--fused", "nowhere"], "nowhere is no folder of fused images"),
         (["--dataset", "set", "set"], "Two data sets are called set"),
         (["--dataset", "fused"], "holds neither"),
         (["--dataset", "set", "-o", "set/infrared/a.png"], "Cannot make the folder"),
@@ -234,7 +234,7 @@ def test_what_cannot_work_is_said(tmp_path, monkeypatch, capsys, arguments, mess
     monkeypatch.chdir(tmp_path)
     quarters(tmp_path / "set", "a", 200, 100)
     quarters(tmp_path / "bad", "a", 200, 100)
-    (tmp_path / "bad" / "visible" / "a.png").write_bytes(b"no picture")
+    (tmp_path / "bad" / "visible" / "a.png").write_bytes(b"no image")
     for folder in ("fused", "results/set"):
         save(tmp_path / folder / "a.png", np.full((8, 8), 7))
     assert run("evaluate", "-o", "out", *arguments) == 1

@@ -4,7 +4,7 @@ from maefuse_hf.cli.options import (
     make_folder,
     model_options,
     refuse_overwriting,
-    require_picture_suffix,
+    require_image_suffix,
     strategy_options,
 )
 
@@ -22,14 +22,14 @@ def test_a_folder_is_made_or_the_reason_given(tmp_path):
         make_folder(tmp_path / "file" / "inside")
 
 
-def test_pictures_have_a_suffix_that_can_be_written(tmp_path):
-    require_picture_suffix(tmp_path / "fused.PNG")
+def test_images_have_a_suffix_that_can_be_written(tmp_path):
+    require_image_suffix(tmp_path / "fused.PNG")
     for name in ("fused", "fused.txt"):
-        with pytest.raises(ValueError, match="has no picture suffix"):
-            require_picture_suffix(tmp_path / name)
+        with pytest.raises(ValueError, match="has no image suffix"):
+            require_image_suffix(tmp_path / name)
     (tmp_path / "folder.png").mkdir()
-    with pytest.raises(ValueError, match="is a folder; -o names the picture"):
-        require_picture_suffix(tmp_path / "folder.png")
+    with pytest.raises(ValueError, match="is a folder; -o names the image"):
+        require_image_suffix(tmp_path / "folder.png")
 
 
 def test_inputs_are_not_overwritten_by_whatever_way_they_are_named(tmp_path):

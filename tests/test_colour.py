@@ -66,12 +66,12 @@ def test_luminance_is_taken_before_the_resize():
 
 def test_recoloured_resizes_the_luminance():
     rgb = np.repeat(column(100, 150, 200), 4, axis=2).astype(np.uint8)
-    picture = recoloured(rgb, np.full((1, 1, 2), 160.75 / 255, np.float32), resample=None)
-    assert picture.shape == rgb.shape
-    assert (picture[:, 0, 0] == [120, 170, 220]).all() and (picture == picture[:, :, :1]).all()
+    image = recoloured(rgb, np.full((1, 1, 2), 160.75 / 255, np.float32), resample=None)
+    assert image.shape == rgb.shape
+    assert (image[:, 0, 0] == [120, 170, 220]).all() and (image == image[:, :, :1]).all()
 
 
-def test_recoloured_resizes_the_whole_picture():
+def test_recoloured_resizes_the_whole_image():
     rgb = np.concatenate([column(90, 90, 90), column(160, 60, 60)], axis=2).repeat(2, axis=2).astype(np.uint8)
     luminance = np.full((1, 1, 1), 100 / 255, np.float32)
     sharp = recoloured(rgb, luminance, resample=None)

@@ -1,8 +1,11 @@
+import json
+
 import pytest
 from conftest import SMALL_ENCODER, small_config
 from transformers import AutoConfig, ViTMAEConfig
 
 from maefuse_hf import MaeFuseConfig
+from maefuse_hf.configuration_maefuse import RENAMED_FIELDS
 
 
 def test_defaults_are_the_papers():
@@ -16,7 +19,7 @@ def test_defaults_are_the_papers():
     )
     assert config.decoder_num_hidden_layers == 4
     assert config.fusion_attention == "global"
-    assert not config.merging_competition
+    assert not config.merging_joint_softmax
     assert config.freeze_encoder
 
 
@@ -42,7 +45,7 @@ def test_round_trip_through_a_folder_and_the_auto_class(tmp_path):
         ({"fusion_window": 4}, "fusion_window=4; it must be odd"),
         ({"detail_sigma": 0.0}, "detail_sigma=0.0; it must be a positive number of pixels, or left out"),
         ({"contrast_gain": 0.9}, "contrast_gain=0.9; it must be at least 1, or left out"),
-        ({"attention_window": 0}, "attention_window=0; it must be a positive number of tokens"),
+        ({"tile_size": 0}, "tile_size=0; it must be a positive number of tokens"),
         ({"fusion_num_attention_heads": 5}, "hidden_size=32 cannot be split into 5 attention heads"),
         ({"decoder_num_attention_heads": 5}, "decoder_hidden_size=24 cannot be split into 5"),
         ({"image_mean": [0.5]}, "image_mean has 1 and image_std 3 numbers; the encoder has 3 channels"),
@@ -68,3 +71,17 @@ def test_sizes_that_do_not_fit_are_refused(fields, message):
 def test_unknown_choices_are_refused(field):
     with pytest.raises(Exception, match=field):
         small_config(**{field: "other"})
+
+
+def test_former_names_of_fields_load_with_a_warning(tmp_path):
+    fields = small_config(tile_size=5, merging_joint_softmax=True).to_dict()
+    fields["attention_window"], fields["merging_competition"] = (
+        fields.pop("tile_size"),
+        fields.pop("merging_joint_softmax"),
+    )
+    (tmp_path / "config.json").write_text(json.dumps(fields))
+    with pytest.warns(FutureWarning, match="(attention_window|merging_competition) is now called"):
+        config = MaeFuseConfig.from_pretrained(tmp_path)
+    assert config.tile_size == 5 and config.merging_joint_softmax is True
+    saved = config.to_dict()
+    assert not saved.keys() & RENAMED_FIELDS.keys() and saved["tile_size"] == 5

@@ -25,28 +25,28 @@ def test_contrast_grows_no_further_than_the_range():
     assert torch.allclose(with_restored_contrast(ramp(0.2, 0.7), 5.0), ramp(0.0, 1.0), atol=1e-6)
 
 
-def test_a_picture_beyond_the_range_is_brought_back_into_it():
+def test_an_image_beyond_the_range_is_brought_back_into_it():
     assert torch.allclose(with_restored_contrast(ramp(-0.5, 2.0), 1.5), ramp(0.0, 1.0), atol=1e-6)
 
 
 @pytest.mark.parametrize("outlier", [0.0, 1.0])
 def test_a_few_lamps_do_not_take_the_range(outlier):
-    picture = ramp(0.4, 0.6, side=100)
-    lamps = int(CLIPPED * picture.numel())
+    image = ramp(0.4, 0.6, side=100)
+    lamps = int(CLIPPED * image.numel())
     # instead of the values next to them, so that they are the ends of what counts
     row = 0 if outlier == 0 else -1
-    picture[0, 0, row, :lamps] = outlier
-    spread = with_restored_contrast(picture, 4.0)
+    image[0, 0, row, :lamps] = outlier
+    spread = with_restored_contrast(image, 4.0)
     assert torch.isclose(
-        (spread[0, 0, 60, 0] - spread[0, 0, 40, 0]) / (picture[0, 0, 60, 0] - picture[0, 0, 40, 0]), 4 * torch.ones(())
+        (spread[0, 0, 60, 0] - spread[0, 0, 40, 0]) / (image[0, 0, 60, 0] - image[0, 0, 40, 0]), 4 * torch.ones(())
     )
-    one_more = picture.clone()
+    one_more = image.clone()
     one_more[0, 0, 50, 50] = outlier
     less = with_restored_contrast(one_more, 4.0)
     assert less[0, 0, 60, 0] - less[0, 0, 40, 0] < 0.9 * (spread[0, 0, 60, 0] - spread[0, 0, 40, 0])
 
 
-def test_an_even_picture_stays_as_it_is_and_has_a_gradient():
+def test_an_even_image_stays_as_it_is_and_has_a_gradient():
     even = torch.full((1, 1, 6, 6), 0.3, requires_grad=True)
     spread = with_restored_contrast(even, 2.0)
     spread.sum().backward()
@@ -54,16 +54,16 @@ def test_an_even_picture_stays_as_it_is_and_has_a_gradient():
     assert even.grad.isfinite().all()
 
 
-def test_each_picture_of_a_batch_is_taken_for_itself():
+def test_each_image_of_a_batch_is_taken_for_itself():
     torch.manual_seed(0)
-    pictures = torch.rand(3, 1, 16, 24) * torch.tensor([0.1, 0.5, 1.0]).view(3, 1, 1, 1)
-    alone = torch.cat([with_restored_contrast(picture[None], 1.8) for picture in pictures])
-    assert torch.allclose(with_restored_contrast(pictures, 1.8), alone, atol=1e-6)
+    images = torch.rand(3, 1, 16, 24) * torch.tensor([0.1, 0.5, 1.0]).view(3, 1, 1, 1)
+    alone = torch.cat([with_restored_contrast(image[None], 1.8) for image in images])
+    assert torch.allclose(with_restored_contrast(images, 1.8), alone, atol=1e-6)
 
 
-def test_correlation_with_any_picture_stays():
+def test_correlation_with_any_image_stays():
     torch.manual_seed(0)
-    picture, other = torch.rand(2, 1, 1, 16, 24)
-    spread = with_restored_contrast(picture * 0.2, 1.8)
-    before, after = (torch.corrcoef(torch.stack([x.flatten(), other.flatten()]))[0, 1] for x in (picture, spread))
+    image, other = torch.rand(2, 1, 1, 16, 24)
+    spread = with_restored_contrast(image * 0.2, 1.8)
+    before, after = (torch.corrcoef(torch.stack([x.flatten(), other.flatten()]))[0, 1] for x in (image, spread))
     assert torch.isclose(before, after, atol=1e-5)

@@ -33,9 +33,9 @@ def test_features_are_those_of_the_original(tmp_path, layout, sizes, heads):
     assert encoder.image_size == sizes.get("patch", 8) * sizes.get("side", 5)
     assert model.config.use_cls_token and not any(p.requires_grad for p in model.encoder.parameters())
     assert str(tmp_path) not in model.config.to_json_string(use_diff=False)
-    pictures = torch.rand(2, 1, encoder.image_size, encoder.image_size)
-    expected = foreign.encoder_output(tensors, pictures, heads)[:, 1:]
-    assert torch.allclose(model.eval().encode(pictures), expected, rtol=0, atol=1e-4)
+    images = torch.rand(2, 1, encoder.image_size, encoder.image_size)
+    expected = foreign.encoder_output(tensors, images, heads)[:, 1:]
+    assert torch.allclose(model.eval().encode(images), expected, rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize(("width", "heads"), [(768, 12), (1024, 16), (1280, 16)])

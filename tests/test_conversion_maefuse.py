@@ -84,7 +84,7 @@ class TestParityWithTheAuthorsCode:
 
     def test_prediction(self, converted, fused, golden):
         with torch.inference_mode():
-            prediction = foreign.patches_to_picture(converted[0].decoder(fused[1].fused_features, (40, 40)))[0]
+            prediction = foreign.patches_to_image(converted[0].decoder(fused[1].fused_features, (40, 40)))[0]
         np.testing.assert_allclose(prediction[:, ::15, ::15], golden["prediction"], rtol=0, atol=1e-4)
 
     def test_fused_luminance(self, fused, golden):
@@ -92,16 +92,16 @@ class TestParityWithTheAuthorsCode:
         worst, share = grey_levels_apart(levels, golden["fused_y"])
         assert worst <= 1 and share < 0.01
 
-    def test_picture(self, converted, fused, golden):
+    def test_image(self, converted, fused, golden):
         inputs, outputs = fused
-        picture = converted[1].post_process_image_fusion(outputs, inputs)[0]
-        assert picture.size == (512, 384)
-        worst, share = grey_levels_apart(np.asarray(picture)[::4, ::4], golden["fused_rgb"])
+        image = converted[1].post_process_image_fusion(outputs, inputs)[0]
+        assert image.size == (512, 384)
+        worst, share = grey_levels_apart(np.asarray(image)[::4, ::4], golden["fused_rgb"])
         assert worst <= 1 and share < 0.05
 
-    def test_a_picture_does_not_depend_on_its_neighbours(self, converted, fused, pair):
+    def test_an_image_does_not_depend_on_its_neighbours(self, converted, fused, pair):
         model, processor = converted
-        mirrored = [picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for picture in pair]
+        mirrored = [image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for image in pair]
         inputs = processor(*([one, other] for one, other in zip(pair, mirrored)), return_tensors="pt")
         with torch.inference_mode():
             outputs = model(**inputs)
@@ -129,7 +129,7 @@ class TestSizes:
         with torch.inference_mode():
             outputs = model(infrared, visible)
             grid = (edge // model.patch_size,) * 2
-            prediction = foreign.patches_to_picture(model.decoder(outputs.fused_features, grid))
+            prediction = foreign.patches_to_image(model.decoder(outputs.fused_features, grid))
             expected = foreign.official_prediction(tensors, infrared, visible, *heads)
         assert torch.allclose(prediction, expected, rtol=0, atol=1e-4)
         channels = ((expected * foreign.STD + foreign.MEAN) * 255).clamp(0, 255).to(torch.uint8).double()
@@ -263,10 +263,10 @@ class TestFiles:
 
 
 class TestChoices:
-    def test_native_pictures_keep_size_and_sharpness(self, official_tiny, pair):
+    def test_native_images_keep_size_and_sharpness(self, official_tiny, pair):
         model, processor = convert_checkpoint(official_tiny, native=True, **HEADS)
         assert not (model.config.truncate_to_8_bit or processor.eight_bit or processor.resize_colour or processor.size)
-        cropped = [picture.crop((0, 0, 150, 90)) for picture in pair]
+        cropped = [image.crop((0, 0, 150, 90)) for image in pair]
         inputs = processor(*cropped, return_tensors="pt")
         assert inputs["infrared"].shape == (1, 1, 96, 160)
         with torch.inference_mode():

@@ -5,7 +5,7 @@ from maefuse_hf.detail import FLAT, SHARPNESS, gaussian_blur, with_own_detail
 
 
 @pytest.fixture
-def pictures():
+def images():
     torch.manual_seed(0)
     return torch.rand(3, 2, 1, 16, 24)
 
@@ -27,16 +27,16 @@ class TestBlur:
 
 
 class TestDetail:
-    def test_a_flat_source_gives_way(self, pictures):
-        fused, infrared, _ = pictures
+    def test_a_flat_source_gives_way(self, images):
+        fused, infrared, _ = images
         flat = torch.full_like(infrared, 0.4)
         expected = gaussian_blur(fused, 1.0) + infrared - gaussian_blur(infrared, 1.0)
         # sqrt of a variance near a twelfth against one grey value, to the power of the sharpness
         assert torch.allclose(with_own_detail(fused, infrared, flat, 1.0), expected, atol=1e-4)
         assert torch.allclose(with_own_detail(fused, flat, infrared, 1.0), expected, atol=1e-4)
 
-    def test_sources_alike_give_their_own_detail(self, pictures):
-        fused, source, _ = pictures
+    def test_sources_alike_give_their_own_detail(self, images):
+        fused, source, _ = images
         expected = gaussian_blur(fused, 1.0) + source - gaussian_blur(source, 1.0)
         assert torch.allclose(with_own_detail(fused, source, source, 1.0), expected, atol=1e-6)
         assert torch.allclose(with_own_detail(source, source, source, 1.0), source, atol=1e-6)
@@ -54,17 +54,17 @@ class TestDetail:
         assert torch.allclose(middle, expected, atol=1e-5)
         assert second / first == pytest.approx(2**SHARPNESS, rel=0.1)
 
-    def test_pictures_of_a_batch_do_not_meet(self, pictures):
-        both = with_own_detail(*pictures, sigma=2.0)
-        assert torch.allclose(with_own_detail(*pictures[:, 1:], sigma=2.0), both[1:], atol=1e-6)
+    def test_images_of_a_batch_do_not_meet(self, images):
+        both = with_own_detail(*images, sigma=2.0)
+        assert torch.allclose(with_own_detail(*images[:, 1:], sigma=2.0), both[1:], atol=1e-6)
 
-    def test_autocast_takes_no_digits(self, pictures):
-        expected = with_own_detail(*pictures, sigma=1.0)
+    def test_autocast_takes_no_digits(self, images):
+        expected = with_own_detail(*images, sigma=1.0)
         with torch.autocast("cpu", torch.bfloat16):
-            assert torch.equal(with_own_detail(*pictures, sigma=1.0), expected)
+            assert torch.equal(with_own_detail(*images, sigma=1.0), expected)
 
-    def test_half_precision_pictures_are_taken(self, pictures):
-        fused, *sources = pictures
+    def test_half_precision_images_are_taken(self, images):
+        fused, *sources = images
         refined = with_own_detail(fused, *[source.bfloat16() for source in sources], sigma=1.0)
         assert refined.dtype == torch.float32
-        assert torch.allclose(refined, with_own_detail(*pictures, sigma=1.0), atol=0.02)
+        assert torch.allclose(refined, with_own_detail(*images, sigma=1.0), atol=0.02)

@@ -1,4 +1,4 @@
-"""Pictures in whole grey values. `OPENCV` is what OpenCV gives: `golden/README_conversion.md`."""
+"""Images in whole grey values. `OPENCV` is what OpenCV gives: `golden/README_conversion.md`."""
 
 import numpy as np
 import pytest
@@ -148,7 +148,7 @@ def test_recoloured_puts_luminance_into_the_colours():
         assert recoloured_8_bit(rgb, given, resample)[:, 0].T.tolist() == expected
 
 
-def test_recoloured_resizes_luminance_or_the_whole_picture():
+def test_recoloured_resizes_luminance_or_the_whole_image():
     # colour of one pixel between two grey ones; luminance of two pixels
     rgb = planes([[100, 100, 100], [160, 60, 60], [100, 100, 100], [100, 100, 100]])
     luminance = np.full((1, 1, 2), 100 / 255, np.float32)

@@ -12,12 +12,12 @@ from maefuse_hf.evaluation.runner import Row
 
 def colours_in(png):
     """The opaque colours of a plot that no text has."""
-    picture = Image.open(io.BytesIO(png))
-    assert picture.format == "PNG"
-    pixels = np.asarray(picture.convert("RGBA"))
+    image = Image.open(io.BytesIO(png))
+    assert image.format == "PNG"
+    pixels = np.asarray(image.convert("RGBA"))
     assert (pixels[0, 0, 3], pixels[-1, -1, 3]) == (0, 0), "the ground is not transparent"
     solid = pixels[pixels[..., 3] == 255][:, :3]
-    return {"#" + bytes(colour).hex() for colour in solid} & set(COLOURS.values()), picture
+    return {"#" + bytes(colour).hex() for colour in solid} & set(COLOURS.values()), image
 
 
 def rows_of(values, dataset="set", system="ours"):

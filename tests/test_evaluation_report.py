@@ -5,7 +5,7 @@ from html.parser import HTMLParser
 import pytest
 from PIL import Image
 
-from maefuse_hf.evaluation.report import LONGEST_SIDE, Example, picture_uri, report
+from maefuse_hf.evaluation.report import LONGEST_SIDE, Example, image_uri, report
 from maefuse_hf.evaluation.runner import Row
 from maefuse_hf.evaluation.summary import RANKING, summarise
 from maefuse_hf.visualization.zoom import CHOICE_OF_PATCH
@@ -55,8 +55,8 @@ ABOUT = {"size": "own & only", "definitions": {"MI": "standard"}}
 
 @pytest.fixture(scope="module")
 def text():
-    pictures = {"infrared": Image.new("L", (8, 6), 9), "ours <b>": Image.new("RGB", (8, 6), "red")}
-    example = Example("TNO", "p<1>", "best", "ours <b>", pictures)
+    images = {"infrared": Image.new("L", (8, 6), 9), "ours <b>": Image.new("RGB", (8, 6), "red")}
+    example = Example("TNO", "p<1>", "best", "ours <b>", images)
     return report(ROWS, summarise(ROWS), ABOUT, ['TNO/7: "bad" <file>'], [example])
 
 
@@ -110,9 +110,9 @@ def test_without_problems_and_examples_there_is_no_word_of_them():
     assert "li" not in page.tags
 
 
-def test_pictures_are_within_the_page_at_screen_size():
-    def opened(picture):
-        kind, content = picture_uri(picture).split(",")
+def test_images_are_within_the_page_at_screen_size():
+    def opened(image):
+        kind, content = image_uri(image).split(",")
         assert kind == "data:image/jpeg;base64"
         return Image.open(io.BytesIO(base64.b64decode(content)))
 

@@ -18,8 +18,8 @@ from maefuse_hf.evaluation.runner import (
     ModelSystem,
     as_tensor,
     evaluate,
+    images_of,
     measure_pair,
-    pictures_of,
     read_datasets,
     read_source,
     read_sources,
@@ -46,21 +46,21 @@ def columns_and_rows(folder, name="0"):
 
 
 class Given:
-    """A system that gives the pictures it was given."""
+    """A system that gives the images it was given."""
 
-    def __init__(self, name, **pictures):
-        self.name, self.pictures = name, pictures
+    def __init__(self, name, **images):
+        self.name, self.images = name, images
 
     def fuse(self, dataset, pair):
-        if pair.name not in self.pictures:
-            raise ValueError("no picture")
-        picture = Image.fromarray(self.pictures[pair.name])
-        return Fused(picture, picture, {"extra": 1.5})
+        if pair.name not in self.images:
+            raise ValueError("no image")
+        image = Image.fromarray(self.images[pair.name])
+        return Fused(image, image, {"extra": 1.5})
 
 
-def exact_luminance(picture):
+def exact_luminance(image):
     """Y of BT.601 in whole thousandths, rounded with halves to even."""
-    red, green, blue = np.asarray(picture.convert("RGB"), dtype=int).transpose(2, 0, 1)
+    red, green, blue = np.asarray(image.convert("RGB"), dtype=int).transpose(2, 0, 1)
     whole, rest = np.divmod(299 * red + 587 * green + 114 * blue, 1000)
     return (whole + ((rest > 500) | ((rest == 500) & (whole % 2 == 1)))).astype(np.uint8)
 
@@ -82,7 +82,7 @@ def test_halves_of_a_grey_level_are_rounded_to_even():
     assert as_tensor(colours, CPU).flatten().tolist() == [8, 8, 4]
 
 
-def test_grey_pictures_keep_their_levels(tmp_path):
+def test_grey_images_keep_their_levels(tmp_path):
     every_grey = np.arange(256, dtype=np.uint8).reshape(16, 16)
     grey = as_tensor(read_source(save(tmp_path / "grey.png", every_grey), "infrared"), CPU)
     assert np.array_equal(grey[0, 0].numpy(), every_grey)
@@ -105,12 +105,12 @@ def test_sources_of_different_sizes_are_refused_with_both_sizes(tmp_path):
 
 
 def test_the_baselines_by_hand(tmp_path):
-    rows, problems, pictures = measure_pair("set", columns_and_rows(tmp_path), [], "standard", CPU)
-    assert problems == [] and list(pictures) == ["infrared", "visible"]
+    rows, problems, images = measure_pair("set", columns_and_rows(tmp_path), [], "standard", CPU)
+    assert problems == [] and list(images) == ["infrared", "visible"]
     assert [row.system for row in rows] == ["visible alone", "infrared alone", "average", "maximum"]
     assert {(row.dataset, row.pair) for row in rows} == {("set", "0")}
     visible, infrared, average, maximum = (row.values for row in rows)
-    # a quarter of the picture each: average 0, 100, 50, 150; maximum 0, 200, 100, 200
+    # a quarter of the image each: average 0, 100, 50, 150; maximum 0, 200, 100, 200
     assert [values["EN"] for values in (visible, infrared, average, maximum)] == pytest.approx([1, 1, 2, 1.5])
     assert [values["SD"] for values in (visible, infrared, average)] == pytest.approx([50, 100, 3125**0.5])
     assert average["MSE"] == pytest.approx(3750 / 255**2)
@@ -128,11 +128,11 @@ def test_the_average_rounds_halves_to_even():
     assert BASELINES["average"](infrared, visible).tolist() == [[0, 2, 255]]
 
 
-def test_a_picture_equal_to_a_source_has_the_row_of_that_source(tmp_path):
+def test_an_image_equal_to_a_source_has_the_row_of_that_source(tmp_path):
     pair = columns_and_rows(tmp_path)
     system = Given("copy", **{"0": np.asarray(Image.open(pair.visible))})
-    rows, problems, pictures = measure_pair("set", pair, [system], "standard", CPU)
-    assert problems == [] and list(pictures) == ["infrared", "visible", "copy"]
+    rows, problems, images = measure_pair("set", pair, [system], "standard", CPU)
+    assert problems == [] and list(images) == ["infrared", "visible", "copy"]
     copy, visible = (row.values for row in rows[:2])
     assert copy.pop("extra") == 1.5
     assert all(copy[name] == visible[name] or math.isnan(copy[name]) for name in visible)
@@ -155,18 +155,18 @@ def test_what_fails_for_one_system_leaves_the_others(tmp_path):
         Given("none"),
         Given("good", **{"0": np.eye(8) > 0}),
     ]
-    rows, problems, pictures = measure_pair("set", pair, systems, "standard", CPU)
+    rows, problems, images = measure_pair("set", pair, systems, "standard", CPU)
     assert [row.system for row in rows] == ["good", *BASELINES]
-    assert list(pictures) == ["infrared", "visible", "good"]
+    assert list(images) == ["infrared", "visible", "good"]
     assert problems == [
-        "set/0, small: the fused picture is 6×8 px, the pair is 8×8 px; metrics compare pixel with pixel.",
-        "set/0, none: no picture",
+        "set/0, small: the fused image is 6×8 px, the pair is 8×8 px; metrics compare pixel with pixel.",
+        "set/0, none: no image",
     ]
 
 
 def test_a_pair_that_cannot_be_read_or_measured_is_one_problem(tmp_path):
     broken = columns_and_rows(tmp_path, "broken")
-    broken.visible.write_bytes(b"no picture")
+    broken.visible.write_bytes(b"no image")
     line = columns_and_rows(tmp_path, "line")
     for path in (line.infrared, line.visible):
         save(path, np.arange(8, dtype=np.uint8)[None])
@@ -182,7 +182,7 @@ def test_a_model_is_measured_on_its_own_luminance(tmp_path):
     pair = PairPaths("0", save(tmp_path / "i.png", infrared), save(tmp_path / "v.png", visible))
     model, processor = small_model(), MaeFuseImageProcessor(size_divisor=8)
     system = ModelSystem("model", model, processor, "cfm")
-    rows, problems, pictures = measure_pair("set", pair, [system], "standard", CPU)
+    rows, problems, images = measure_pair("set", pair, [system], "standard", CPU)
     inputs = processor(infrared=infrared, visible=visible, return_tensors="pt")
     with torch.no_grad():
         outputs = model(**inputs, fusion="cfm")
@@ -191,7 +191,7 @@ def test_a_model_is_measured_on_its_own_luminance(tmp_path):
             for features in (outputs.infrared_features, outputs.visible_features)
         ]
     fused = (outputs.fused[..., :68, :85] * 255).round().to(torch.uint8)
-    sources = [torch.from_numpy(exact_luminance(picture))[None, None] for picture in (infrared, visible)]
+    sources = [torch.from_numpy(exact_luminance(image))[None, None] for image in (infrared, visible)]
     expected = fusion_metrics(fused, *sources, allow_undefined=True)
     expected |= hot_target_survival(fused, *sources, allow_undefined=True)
     assert problems == []
@@ -202,8 +202,8 @@ def test_a_model_is_measured_on_its_own_luminance(tmp_path):
     assert values.pop(DECODER_PSNR) == pytest.approx(-5 * sum(error.log10().item() for error in errors), rel=1e-5)
     assert values == pytest.approx({name: value.item() for name, value in expected.items()}, rel=1e-12, nan_ok=True)
     colour = processor.post_process_image_fusion(outputs, inputs)[0]
-    assert np.array_equal(np.asarray(pictures["model"]), np.asarray(colour))
-    assert list(pictures_of("set", pair, [system])) == ["infrared", "visible", "model"]
+    assert np.array_equal(np.asarray(images["model"]), np.asarray(colour))
+    assert list(images_of("set", pair, [system])) == ["infrared", "visible", "model"]
 
 
 def test_a_model_that_resizes_is_measured_at_the_size_of_the_pair(tmp_path):
@@ -211,40 +211,40 @@ def test_a_model_that_resizes_is_measured_at_the_size_of_the_pair(tmp_path):
     pair = PairPaths("0", save(tmp_path / "i.png", infrared), save(tmp_path / "v.png", visible))
     processor = MaeFuseImageProcessor(size_divisor=8, size={"height": 50, "width": 66})
     fused = ModelSystem("model", small_model(), processor).fuse("set", pair)
-    assert fused.measured.size == fused.picture.size == (128, 96)
+    assert fused.measured.size == fused.image.size == (128, 96)
     assert 0 < fused.values[DECODER_PSNR] < 30
 
 
-def test_a_folder_gives_the_picture_of_the_pairs_name(tmp_path):
+def test_a_folder_gives_the_image_of_the_pairs_name(tmp_path):
     pair = columns_and_rows(tmp_path / "set")
     colours = np.random.default_rng(1).integers(0, 256, (8, 8, 3), np.uint8)
     save(tmp_path / "fused" / "0.bmp", colours)
     system = FolderSystem("other", {"set": tmp_path / "fused"})
     fused = system.fuse("set", pair)
-    assert np.array_equal(np.asarray(fused.picture), colours) and fused.values == {}
+    assert np.array_equal(np.asarray(fused.image), colours) and fused.values == {}
     (row, *_), _, _ = measure_pair("set", pair, [system], "standard", CPU)
-    assert row.values["SD"] == pytest.approx(exact_luminance(fused.picture).std(), rel=1e-12)
+    assert row.values["SD"] == pytest.approx(exact_luminance(fused.image).std(), rel=1e-12)
 
 
 def test_a_folder_says_what_it_lacks(tmp_path):
     pair = columns_and_rows(tmp_path / "set")
-    with pytest.raises(ValueError, match=r"other: .*nowhere is no folder of fused pictures"):
+    with pytest.raises(ValueError, match=r"other: .*nowhere is no folder of fused images"):
         FolderSystem("other", {"set": tmp_path / "nowhere"})
 
     def fuse():
         return FolderSystem("other", {"set": tmp_path / "fused"}).fuse("set", pair)
 
     (tmp_path / "fused").mkdir()
-    with pytest.raises(ValueError, match=r"one picture 0\.\* is needed in .*fused, there is none"):
+    with pytest.raises(ValueError, match=r"one image 0\.\* is needed in .*fused, there is none"):
         fuse()
     save(tmp_path / "fused" / "0.png", np.zeros((8, 8), np.uint16))
-    with pytest.raises(ValueError, match="holds uint16; fused pictures are measured as 8 bit"):
+    with pytest.raises(ValueError, match="holds uint16; fused images are measured as 8 bit"):
         fuse()
     save(tmp_path / "fused" / "0.bmp", np.zeros((8, 8), np.uint8))
     with pytest.raises(ValueError, match=r"there is more than one: .*0\.bmp, .*0\.png"):
         fuse()
     (tmp_path / "fused" / "0.png").unlink()
-    (tmp_path / "fused" / "0.bmp").write_bytes(b"no picture")
+    (tmp_path / "fused" / "0.bmp").write_bytes(b"no image")
     with pytest.raises(OSError, match="cannot be read"):
         fuse()
 
@@ -289,7 +289,7 @@ def test_of_two_pairs_with_one_name_the_first_is_measured(tmp_path):
 def test_rows_and_problems_stand_in_order_however_the_work_is_shared(tmp_path):
     for name in "012":
         columns_and_rows(tmp_path / "set", name)
-    (tmp_path / "set" / "visible" / "1.png").write_bytes(b"no picture")
+    (tmp_path / "set" / "visible" / "1.png").write_bytes(b"no image")
     (tmp_path / "set" / "visible" / "9.png").touch()
     datasets = read_datasets([tmp_path / "set"])
     (tmp_path / "out" / "set").mkdir(parents=True)

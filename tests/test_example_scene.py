@@ -44,9 +44,9 @@ def test_any_size_and_shape(height: int, width: int) -> None:
     assert all(person.mask.shape == (height, width) for person in scene.people)
 
 
-def test_same_arguments_give_the_same_pictures_and_another_seed_does_not() -> None:
+def test_same_arguments_give_the_same_images_and_another_seed_does_not() -> None:
     first, again, other = (render_example_pair(120, 160, seed) for seed in (5, 5, 6))
-    assert [picture.tobytes() for picture in first] == [picture.tobytes() for picture in again]
+    assert [image.tobytes() for image in first] == [image.tobytes() for image in again]
     assert first[0].tobytes() != other[0].tobytes()
     assert first[1].tobytes() != other[1].tobytes()
 
@@ -94,7 +94,7 @@ def test_heat_lies_where_the_people_are(scene: ExampleScene) -> None:
     assert (hot & mask).sum() / (hot | mask).sum() > 0.75
 
 
-def test_a_street_lamp_is_at_the_same_pixels_in_both_pictures(scene: ExampleScene) -> None:
+def test_a_street_lamp_is_at_the_same_pixels_in_both_images(scene: ExampleScene) -> None:
     above_the_sign = (slice(0, 70), slice(400, 500))
     hottest = infrared_levels(scene)[above_the_sign] > 250
     brightest = visible_levels(scene)[above_the_sign] > 235
@@ -109,7 +109,7 @@ def test_the_sign_is_read_in_visible_only(scene: ExampleScene) -> None:
     assert infrared_levels(scene)[inner].std() < 4
 
 
-def test_too_small_a_picture_is_refused() -> None:
+def test_too_small_an_image_is_refused() -> None:
     with pytest.raises(ValueError, match=r"64 pixels or more on each side, got height=63, width=640"):
         render_example_pair(63, 640)
     with pytest.raises(ValueError, match=r"got height=480, width=10"):

@@ -59,7 +59,7 @@ def test_a_floor_has_the_depth_of_its_pixels(canvas: Canvas) -> None:
     assert canvas.depth[70, 64] == pytest.approx(EYE_HEIGHT * 102.4 / 25.38, rel=1e-4)
 
 
-def test_what_is_outside_the_picture_is_not_painted(canvas: Canvas) -> None:
+def test_what_is_outside_the_image_is_not_painted(canvas: Canvas) -> None:
     canvas.fill([(90.0, 1.0, 10.0), (95.0, 1.0, 10.0), (95.0, 3.0, 10.0)], WARM, label=1)
     canvas.write("far", (90.0, 1.0, 10.0), 3.0, 1.0, WARM)
     canvas.stain_ground(90.0, 10.0, 0.5, 0.5, shade=1.0, warmth=9.0)
@@ -107,8 +107,8 @@ def test_covered_wants_all_supersamples() -> None:
 
 
 def test_reduced_is_the_mean_of_blocks() -> None:
-    picture = np.arange(16, dtype=np.float32).reshape(4, 4)
-    np.testing.assert_array_equal(reduced(picture), [[2.5, 4.5], [10.5, 12.5]])
+    image = np.arange(16, dtype=np.float32).reshape(4, 4)
+    np.testing.assert_array_equal(reduced(image), [[2.5, 4.5], [10.5, 12.5]])
 
 
 def test_blur_keeps_constants_and_spreads_a_point_evenly() -> None:

@@ -77,7 +77,7 @@ def test_a_strong_preference_looks_at_its_own_place(tokens):
     assert torch.allclose(weights[..., 4], torch.ones(2, 2, 20))
 
 
-def test_contexts_compete_in_one_softmax(tokens):
+def test_contexts_share_a_joint_softmax(tokens):
     attention = GlobalAttention(8, 2)
     _, weights = call(attention, tokens[0], tokens[1], tokens[2])
     assert weights.shape == (2, 2, 20, 40)

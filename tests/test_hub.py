@@ -73,9 +73,9 @@ def world(hub, tmp_path_factory):
         model.save_pretrained(folder / name)
         MaeFuseImageProcessor(size_divisor=8).save_pretrained(folder / name)
     for number in range(5):
-        for half, picture in zip(("infrared", "visible"), render_example_pair(64, 72, seed=number)):
+        for half, image in zip(("infrared", "visible"), render_example_pair(64, 72, seed=number)):
             (folder / "pairs" / half).mkdir(parents=True, exist_ok=True)
-            picture.save(folder / "pairs" / half / f"{number}.{'png' if number % 2 else 'webp'}")
+            image.save(folder / "pairs" / half / f"{number}.{'png' if number % 2 else 'webp'}")
     infrared, visible = render_example_pair(70, 90)
     infrared.save(folder / "thermal.png")
     visible.save(folder / "photo.png")
@@ -103,7 +103,7 @@ def stranger(world):
     return json.loads((world / "stranger.json").read_text())
 
 
-def picture(path):
+def image(path):
     return np.asarray(Image.open(path), int)
 
 
@@ -129,8 +129,8 @@ class TestModel:
     def test_with_the_package_no_trust_is_needed(self, world, owner):
         assert owner["pipeline"] == "maefuse_hf.pipeline_maefuse"
         assert owner["fuse"] == [0, ""]
-        assert abs(picture(world / "fused.png") - picture(world / "fused_cli.png")).max() <= 1
-        assert abs(picture(world / "fused.png") - picture(world / "fused_v1.png")).max() > 5
+        assert abs(image(world / "fused.png") - image(world / "fused_cli.png")).max() <= 1
+        assert abs(image(world / "fused.png") - image(world / "fused_v1.png")).max() > 5
 
     def test_private_repositories(self, hub, owner):
         assert owner["private"][0] == 0
@@ -139,15 +139,15 @@ class TestModel:
 
 
 class TestStranger:
-    def test_the_first_lines_of_the_card_give_the_same_picture(self, world, stranger):
+    def test_the_first_lines_of_the_card_give_the_same_image(self, world, stranger):
         assert stranger["lines"] == 4
-        assert np.array_equal(picture(world / "stranger.png"), picture(world / "fused.png"))
+        assert np.array_equal(image(world / "stranger.png"), image(world / "fused.png"))
 
     def test_a_revision_does_too(self, world, stranger):
-        assert np.array_equal(picture(world / "stranger_v1.png"), picture(world / "fused_v1.png"))
+        assert np.array_equal(image(world / "stranger_v1.png"), image(world / "fused_v1.png"))
 
     def test_again_from_the_cache_without_a_network(self, world, stranger):
-        assert abs(picture(world / "stranger_cached.png") - picture(world / "fused.png")).max() <= 1
+        assert abs(image(world / "stranger_cached.png") - image(world / "fused.png")).max() <= 1
 
     def test_the_package_was_not_there(self, stranger):
         assert not stranger["package loaded"]
@@ -293,9 +293,9 @@ class TestLoading:
     def test_a_device_map(self, saved, expected):
         model = AutoModel.from_pretrained(saved, device_map="auto")
         assert model.device.type == ("cuda" if torch.cuda.is_available() else "cpu")
-        on_processor = AutoModel.from_pretrained(saved, device_map="cpu")
-        assert on_processor.device.type == "cpu"
-        assert torch.equal(luminance(on_processor), expected)
+        on_cpu = AutoModel.from_pretrained(saved, device_map="cpu")
+        assert on_cpu.device.type == "cpu"
+        assert torch.equal(luminance(on_cpu), expected)
         assert torch.allclose(luminance(model), expected, atol=1e-3)
 
     def test_layers_that_do_not_fit_wait_on_the_disk(self, saved, expected, tmp_path):

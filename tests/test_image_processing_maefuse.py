@@ -1,4 +1,4 @@
-"""Pictures in, tensors out, pictures back: expectations by hand, every form of input, every message."""
+"""Images in, tensors out, images back: expectations by hand, every form of input, every message."""
 
 import inspect
 import json
@@ -18,7 +18,7 @@ from maefuse_hf.colour import recoloured, replace_luminance
 from maefuse_hf.eight_bit import recoloured_8_bit, resize_8_bit, rgb_to_ycrcb
 from maefuse_hf.image_processing_maefuse import MaeFuseImageProcessor, pad_to_multiple
 
-SIDEWAYS = 6  # EXIF orientation: the stored picture must be turned clockwise by a quarter.
+SIDEWAYS = 6  # EXIF orientation: the stored image must be turned clockwise by a quarter.
 ORIENTATION = 0x0112
 
 
@@ -111,13 +111,13 @@ def test_size_divisor(processor):
 
 
 def every_form(array: np.ndarray, folder) -> dict[str, object]:
-    """The same (H, W, 3) uint8 picture in each accepted form."""
-    Image.fromarray(array).save(folder / "picture.png")
+    """The same (H, W, 3) uint8 image in each accepted form."""
+    Image.fromarray(array).save(folder / "image.png")
     channels_first = array.transpose(2, 0, 1)
     return {
         "PIL image": Image.fromarray(array),
-        "path": folder / "picture.png",
-        "path as text": str(folder / "picture.png"),
+        "path": folder / "image.png",
+        "path as text": str(folder / "image.png"),
         "numpy, channels last": array,
         "numpy, channels first": channels_first,
         "numpy batch": array[None],
@@ -138,14 +138,14 @@ def every_form(array: np.ndarray, folder) -> dict[str, object]:
 def test_every_form_gives_the_same(processor, tmp_path):
     array = noise(18, 20, 3)
     expected = processor(array, array, return_tensors="pt")
-    for name, picture in every_form(array, tmp_path).items():
-        inputs = processor(picture, picture, return_tensors="pt")
+    for name, image in every_form(array, tmp_path).items():
+        inputs = processor(image, image, return_tensors="pt")
         assert torch.equal(inputs["visible_rgb"], expected["visible_rgb"]), name
         torch.testing.assert_close(inputs["infrared"], expected["infrared"], atol=1e-6, rtol=0, msg=name)
         torch.testing.assert_close(inputs["visible"], expected["visible"], atol=1e-6, rtol=0, msg=name)
 
 
-def test_half_precision_pictures(processor):
+def test_half_precision_images(processor):
     grey = torch.tensor([[0.0, 0.25], [0.5, 1.0]])
     for dtype in (torch.float16, torch.bfloat16, torch.float64):
         inputs = processor(grey.to(dtype), grey.to(dtype), return_tensors="pt")
@@ -165,8 +165,8 @@ def test_grey_visible_becomes_three_equal_channels(processor):
     assert np.array_equal(inputs["visible"], inputs["infrared"])
 
 
-@pytest.mark.parametrize("picture", ["RGBA", "LA", "PA"])
-def test_alpha_is_dropped_not_composited(processor, picture):
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "PA"])
+def test_alpha_is_dropped_not_composited(processor, mode):
     grey = noise(16, 16)
     transparent = Image.fromarray(np.zeros((16, 16), np.uint8))
     bands = {
@@ -174,14 +174,14 @@ def test_alpha_is_dropped_not_composited(processor, picture):
         "LA": [Image.fromarray(grey)],
         "PA": [Image.fromarray(grey)],
     }
-    if picture == "PA":
+    if mode == "PA":
         image = Image.fromarray(grey)
         image.putpalette([level for level in range(256) for _ in range(3)])
         image = image.convert("PA")
         image.putalpha(transparent)
     else:
-        image = Image.merge(picture, [*bands[picture], transparent])
-    assert image.mode == picture
+        image = Image.merge(mode, [*bands[mode], transparent])
+    assert image.mode == mode
     assert np.array_equal(processor(grey, image)["visible_rgb"][0], np.stack([grey] * 3))
 
 
@@ -202,7 +202,7 @@ def test_palette_cmyk_and_one_bit_modes(processor):
         assert visible_rgb[0, :, 0].T.tolist() == expected, image.mode
 
 
-@pytest.mark.parametrize("name", ["picture.jpg", "picture.png", "picture.tif"])
+@pytest.mark.parametrize("name", ["image.jpg", "image.png", "image.tif"])
 def test_exif_orientation_is_applied(processor, tmp_path, name):
     stored = np.zeros((16, 32), np.uint8)
     stored[:, :16] = 200
@@ -211,11 +211,11 @@ def test_exif_orientation_is_applied(processor, tmp_path, name):
     Image.fromarray(stored).save(tmp_path / name, exif=exif)
     # Turned clockwise, the bright left half is on top.
     expected = np.rot90(stored, -1) / 255
-    for picture in (str(tmp_path / name), tmp_path / name):
-        inputs = processor(picture, picture)
+    for image in (str(tmp_path / name), tmp_path / name):
+        inputs = processor(image, image)
         assert inputs["original_sizes"].tolist() == [[32, 16]]
         np.testing.assert_allclose(inputs["infrared"][0, 0], expected, atol=0.01)
-    if name != "picture.tif":
+    if name != "image.tif":
         image = Image.open(tmp_path / name)
         np.testing.assert_allclose(processor(image, image)["visible"][0, 0], expected, atol=0.01)
 
@@ -230,7 +230,7 @@ def test_colour_infrared_is_taken_as_luminance(processor):
 
 
 def raw_forms(raw: np.ndarray, folder) -> dict[str, object]:
-    """The same (H, W) raw picture of up to 16 bits in each accepted form."""
+    """The same (H, W) raw image of up to 16 bits in each accepted form."""
     Image.fromarray(raw).save(folder / "raw.png")
     Image.fromarray(raw).save(folder / "raw.tif")
     return {
@@ -253,8 +253,8 @@ def test_deep_infrared_is_scaled_not_clipped(processor, tmp_path, settings):
     raw = noise(20, 30, dtype=np.uint16, high=2**15)
     low, high = settings.get("infrared_range") or np.percentile(raw, (0.1, 99.9))
     expected = ((raw.astype(np.float64) - low) / (high - low)).clip(0, 1)
-    for name, picture in raw_forms(raw, tmp_path).items():
-        inputs = processor(picture, noise(20, 30, 3), **settings)
+    for name, image in raw_forms(raw, tmp_path).items():
+        inputs = processor(image, noise(20, 30, 3), **settings)
         np.testing.assert_allclose(inputs["infrared"][0, 0, :20, :30], expected, atol=1e-6, err_msg=name)
 
 
@@ -283,10 +283,10 @@ def test_visible_range(processor):
 
 
 def test_wide_integers_that_fit_in_8_bits_are_8_bit(processor):
-    picture = np.array([[0, 51], [102, 204]])
-    assert np.array_equal(processor(picture, picture)["visible_rgb"][0, 0], picture)
+    image = np.array([[0, 51], [102, 204]])
+    assert np.array_equal(processor(image, image)["visible_rgb"][0, 0], image)
     # 16-bit pixels never are: a dark raw frame is still a raw frame.
-    raw = processor(picture.astype(np.uint16), picture)["infrared"]
+    raw = processor(image.astype(np.uint16), image)["infrared"]
     assert (raw[0, 0, :2, :2].min(), raw[0, 0, :2, :2].max()) == (0, 1)
 
 
@@ -317,7 +317,7 @@ def test_deep_visible_has_one_scale_for_all_channels(processor):
     assert inputs["visible"][0, 0, 0, :2].tolist() == pytest.approx(expected)
 
 
-def test_a_picture_does_not_depend_on_its_neighbours(processor):
+def test_an_image_does_not_depend_on_its_neighbours(processor):
     infrared = [noise(20, 20, dtype=np.uint16, high=high, seed=high) for high in (300, 5000, 60000)]
     visible = [noise(20, 20, 3, seed=seed) for seed in range(3)]
     together = processor(infrared, visible)
@@ -333,7 +333,7 @@ def test_a_picture_does_not_depend_on_its_neighbours(processor):
 def test_resize_infrared_down_by_hand(processor):
     infrared = np.array([[0, 10000, 30000, 60000]], np.uint16)
     inputs = processor(infrared, noise(1, 2), resize_infrared=True, infrared_range=(0, 60000))
-    # Halving: a triangle of two new pixels' width, its weights 3, 3, 1 over what lies in the picture, sum 7.
+    # Halving: a triangle of two new pixels' width, its weights 3, 3, 1 over what lies in the image, sum 7.
     expected = [(3 * 0 + 3 * 10 + 30) / 7 / 60, (10 + 3 * 30 + 3 * 60) / 7 / 60]
     assert inputs["infrared"][0, 0, 0, :2].tolist() == pytest.approx(expected)
 
@@ -390,8 +390,8 @@ def test_different_sizes_share_a_batch_under_size(processor):
     assert inputs["visible_rgb"].shape == (2, 3, 25, 30)
     assert np.array_equal(inputs["visible_rgb"][0, :, :20], visible[0].transpose(2, 0, 1))
     assert not inputs["visible_rgb"][0, :, 20:].any() and not inputs["visible_rgb"][1, :, :, 28:].any()
-    pictures = processor.post_process_image_fusion(inputs["visible"], inputs)
-    assert [picture.size for picture in pictures] == [(30, 20), (28, 25)]
+    images = processor.post_process_image_fusion(inputs["visible"], inputs)
+    assert [image.size for image in images] == [(30, 20), (28, 25)]
 
 
 # The way back
@@ -399,14 +399,14 @@ def test_different_sizes_share_a_batch_under_size(processor):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("shape", [(32, 48), (37, 53), (1, 7)])
-def test_visible_luminance_gives_the_visible_picture_back(processor, dtype, shape):
+def test_visible_luminance_gives_the_visible_image_back(processor, dtype, shape):
     visible = [noise(*shape, 3, seed=seed) for seed in range(2)]
     inputs = processor([noise(*shape)] * 2, visible, return_tensors="pt")
     fused = inputs["visible"].to(dtype)
     for outputs in (fused, SimpleNamespace(fused=fused)):
-        pictures = processor.post_process_image_fusion(outputs, inputs)
-        assert [picture.mode for picture in pictures] == ["RGB", "RGB"]
-        assert all(np.array_equal(picture, array) for picture, array in zip(pictures, visible, strict=True))
+        images = processor.post_process_image_fusion(outputs, inputs)
+        assert [image.mode for image in images] == ["RGB", "RGB"]
+        assert all(np.array_equal(image, array) for image, array in zip(images, visible, strict=True))
 
 
 def test_all_colours_survive_the_round_trip(processor):
@@ -419,8 +419,8 @@ def test_all_colours_survive_the_round_trip(processor):
 def test_deep_visible_comes_back_as_its_8_bit_colours(processor):
     visible = noise(30, 40, 3, dtype=np.uint16, high=2**14)
     inputs = processor(noise(30, 40), visible, return_tensors="pt")
-    picture = processor.post_process_image_fusion(inputs["visible"], inputs)[0]
-    assert np.array_equal(np.asarray(picture).transpose(2, 0, 1), inputs["visible_rgb"][0])
+    image = processor.post_process_image_fusion(inputs["visible"], inputs)[0]
+    assert np.array_equal(np.asarray(image).transpose(2, 0, 1), inputs["visible_rgb"][0])
 
 
 def test_numpy_inputs_and_float_visible_come_back(processor):
@@ -434,8 +434,8 @@ def test_fused_luminance_replaces_the_visible_one(processor):
     inputs = processor(noise(1, 2), visible, return_tensors="pt")
     fused = torch.zeros(1, 1, 16, 16)
     fused[0, 0, 0, :2] = torch.tensor([160.75, 0.114 * 255 + 10]) / 255
-    picture = processor.post_process_image_fusion(fused, inputs)[0]
-    assert np.asarray(picture).tolist() == [[[120, 170, 220], [10, 10, 255]]]
+    image = processor.post_process_image_fusion(fused, inputs)[0]
+    assert np.asarray(image).tolist() == [[[120, 170, 220], [10, 10, 255]]]
 
 
 def test_luminance_is_resized_back_with_bicubic(processor):
@@ -443,10 +443,10 @@ def test_luminance_is_resized_back_with_bicubic(processor):
     inputs = processor(noise(32, 64), visible, return_tensors="pt", size={"height": 20, "width": 24})
     fused = torch.full((1, 1, 32, 32), 0.9)
     fused[..., :20, :24] = torch.linspace(0.45, 0.55, 24)
-    picture = np.asarray(processor.post_process_image_fusion(fused, inputs)[0])
+    image = np.asarray(processor.post_process_image_fusion(fused, inputs)[0])
     wide = Image.fromarray(fused[0, 0, :20, :24].numpy()).resize((64, 32), Image.Resampling.BICUBIC)
     expected = replace_luminance(visible.transpose(2, 0, 1), np.asarray(wide)[None])
-    assert np.array_equal(picture.transpose(2, 0, 1), expected)
+    assert np.array_equal(image.transpose(2, 0, 1), expected)
 
 
 @pytest.mark.parametrize(
@@ -502,8 +502,8 @@ def test_the_way_back(eight_bit, expected, resize_colour, size):
     fused = torch.rand(inputs["visible"].shape, generator=torch.Generator().manual_seed(0))
     height, width = (20, 24) if size else (30, 40)
     resample = Image.Resampling.BILINEAR if resize_colour else None
-    picture = expected(visible.transpose(2, 0, 1), fused[0, :, :height, :width].numpy(), resample)
-    assert np.array_equal(processor.post_process_image_fusion(fused, inputs)[0], picture.transpose(1, 2, 0))
+    image = expected(visible.transpose(2, 0, 1), fused[0, :, :height, :width].numpy(), resample)
+    assert np.array_equal(processor.post_process_image_fusion(fused, inputs)[0], image.transpose(1, 2, 0))
 
 
 @pytest.mark.parametrize("setting", ["eight_bit", "resize_colour"])
@@ -520,21 +520,21 @@ GOOD, GOOD_RGB = noise(20, 24), noise(20, 24, 3)
 @pytest.mark.parametrize(
     ("infrared", "visible", "message"),
     [
-        (None, GOOD_RGB, "infrared: no picture came. Give an infrared and a visible picture"),
-        (GOOD, None, "visible: no picture came."),
-        ([], [], "infrared: no picture came."),
+        (None, GOOD_RGB, "infrared: no image came. Give an infrared and a visible image"),
+        (GOOD, None, "visible: no image came."),
+        ([], [], "infrared: no image came."),
         (
             [GOOD, GOOD],
             [GOOD_RGB],
-            "2 infrared and 1 visible pictures came. Give one visible picture for each",
+            "2 infrared and 1 visible images came. Give one visible image for each",
         ),
         (GOOD[:16], GOOD_RGB, "infrared has the size (16, 24), visible has (20, 24) (height, width)."),
         (GOOD[:16], GOOD_RGB, "resize_infrared=True (on the command line --resize-infrared)"),
         ([GOOD, GOOD[:, :9]], [GOOD_RGB] * 2, "infrared[1] has the size (20, 9), visible[1] has (20, 24)"),
         ([GOOD, GOOD[:9]], [GOOD_RGB, GOOD_RGB[:9]], "have the sizes (20, 24), (9, 24) (height, width)"),
         ([GOOD, GOOD[:9]], [GOOD_RGB, GOOD_RGB[:9]], "Make one call for each size, or set `size`"),
-        (5, GOOD_RGB, "infrared: int is no picture. Give a path, PIL image, numpy array or torch tensor."),
-        ([GOOD, None], [GOOD_RGB] * 2, "infrared[1]: NoneType is no picture."),
+        (5, GOOD_RGB, "infrared: int is no image. Give a path, PIL image, numpy array or torch tensor."),
+        ([GOOD, None], [GOOD_RGB] * 2, "infrared[1]: NoneType is no image."),
         (GOOD > 9, GOOD_RGB, "infrared: pixels have the dtype bool. Give uint8, integers of 16 bits or more"),
         (torch.tensor(GOOD) > 9, GOOD_RGB, "infrared: pixels have the dtype bool."),
         (GOOD, GOOD_RGB.astype(np.int8), "visible: pixels have the dtype int8."),
@@ -550,8 +550,8 @@ GOOD, GOOD_RGB = noise(20, 24), noise(20, 24, 3)
         (GOOD, noise(20, 24, 2), "visible: the shape is (20, 24, 2)."),
         (GOOD[:0], GOOD_RGB, "infrared: the shape is (0, 24)."),
         (GOOD, Image.new("RGB", (0, 4)), "visible: the shape is (4, 0, 3)."),
-        (GOOD * np.nan, GOOD_RGB, "infrared: the picture holds NaN or infinity."),
-        (GOOD, GOOD_RGB / np.float64(np.inf) + np.inf, "visible: the picture holds NaN or infinity."),
+        (GOOD * np.nan, GOOD_RGB, "infrared: the image holds NaN or infinity."),
+        (GOOD, GOOD_RGB / np.float64(np.inf) + np.inf, "visible: the image holds NaN or infinity."),
         (
             GOOD.astype(float),
             GOOD_RGB,
@@ -565,21 +565,21 @@ GOOD, GOOD_RGB = noise(20, 24), noise(20, 24, 3)
         (
             GOOD * 0 + 17,
             GOOD_RGB,
-            "infrared: the picture has no content, every pixel is 17. Check the lens cap, the",
+            "infrared: the image has no content, every pixel is 17. Check the lens cap, the",
         ),
         (
             [GOOD, GOOD],
             [GOOD_RGB, GOOD_RGB * 0],
-            "visible[1]: the picture has no content, every pixel is 0, 0, 0.",
+            "visible[1]: the image has no content, every pixel is 0, 0, 0.",
         ),
         (
             np.full((4, 4), 7000, np.uint16),
             GOOD_RGB[:4, :4],
-            "infrared: the picture has no content, every pixel is 7000",
+            "infrared: the image has no content, every pixel is 7000",
         ),
     ],
 )
-def test_pictures_that_cannot_be_used(processor, infrared, visible, message):
+def test_images_that_cannot_be_used(processor, infrared, visible, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         processor(infrared=infrared, visible=visible)
 
@@ -648,7 +648,7 @@ def test_truncated_files(processor, tmp_path, name):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(OSError, match=re.escape(f"infrared ({path}): cannot be read (")) as caught:
         processor(path, noise(64, 64))
-    assert "Copy or export the whole picture again" in str(caught.value)
+    assert "Copy or export the whole image again" in str(caught.value)
 
 
 def test_truncated_pil_image_that_is_not_loaded_yet(processor, tmp_path):
@@ -661,7 +661,7 @@ def test_truncated_pil_image_that_is_not_loaded_yet(processor, tmp_path):
 
 def test_missing_and_unreadable_files(processor, tmp_path):
     missing, text = tmp_path / "missing.png", tmp_path / "text.png"
-    text.write_text("no picture")
+    text.write_text("no image")
     with pytest.raises(FileNotFoundError, match=re.escape(f"visible ({missing}): there is no such file.")):
         processor(GOOD, str(missing))
     with pytest.raises(OSError, match=re.escape(f"visible[1] ({text}): cannot be read (")):
@@ -727,7 +727,7 @@ def test_call_overrides_do_not_stick(processor):
 
 def test_auto_class(tmp_path):
     class PairConfig(PreTrainedConfig):
-        model_type = "test-pair-of-pictures"
+        model_type = "test-pair-of-images"
 
     AutoImageProcessor.register(PairConfig, image_processor_classes={"pil": MaeFuseImageProcessor}, exist_ok=True)
     MaeFuseImageProcessor(size_divisor=8).save_pretrained(tmp_path)

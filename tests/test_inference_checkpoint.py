@@ -30,13 +30,13 @@ def test_the_auto_classes_load_it(shipped):
 
 
 @torch.inference_mode()
-def test_it_gives_single_pictures_back(shipped):
+def test_it_gives_single_images_back(shipped):
     model, processor = shipped
     infrared, visible = render_example_pair(120, 160)
     inputs = processor(infrared=infrared, visible=visible, return_tensors="pt")
-    pictures = torch.cat([inputs["infrared"], inputs["visible"]])
-    restored = model.decode(model.encode(pictures), model.patch_grid(pictures)).clamp(0, 1)
-    psnr = -10 * (restored - pictures).square().mean(dim=(1, 2, 3)).log10()
+    images = torch.cat([inputs["infrared"], inputs["visible"]])
+    restored = model.decode(model.encode(images), model.patch_grid(images)).clamp(0, 1)
+    psnr = -10 * (restored - images).square().mean(dim=(1, 2, 3)).log10()
     assert psnr.min() > 36, f"PSNR of infrared and visible: {psnr.tolist()} dB"
 
 
@@ -50,7 +50,7 @@ def test_it_fuses_warm_people_and_visible_texture(shipped):
     hot_and_dark = (heat > 0.75) & (light < 0.25)
     assert hot_and_dark.sum() > 100
     assert fused[hot_and_dark].mean() > 0.6
-    gradient_x = [picture[:, 1:] - picture[:, :-1] for picture in (fused, light, heat)]
+    gradient_x = [image[:, 1:] - image[:, :-1] for image in (fused, light, heat)]
     texture = (gradient_x[1].abs() > 0.15) & (gradient_x[2].abs() < 0.03)
     assert texture.sum() > 100
     kept = (gradient_x[0] * gradient_x[1].sign())[texture].mean() / gradient_x[1].abs()[texture].mean()
@@ -66,8 +66,8 @@ def test_any_size(shipped, size):
     inputs = processor(
         infrared=generator.integers(0, 4000, size, dtype=np.uint16), visible=visible, return_tensors="pt"
     )
-    picture = processor.post_process_image_fusion(model(**inputs), inputs)[0]
-    assert (picture.height, picture.width) == size
+    image = processor.post_process_image_fusion(model(**inputs), inputs)[0]
+    assert (image.height, image.width) == size
 
 
 def test_a_checkpoint_by_path_and_dtype(tmp_path):

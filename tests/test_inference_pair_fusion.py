@@ -13,7 +13,7 @@ def model():
     return small_model()
 
 
-def test_the_picture_is_what_processor_and_model_make(model):
+def test_the_image_is_what_processor_and_model_make(model):
     processor = MaeFuseImageProcessor(size_divisor=8)
     infrared, visible = render_example_pair(68, 84)
     fused = fuse_pair(model, processor, infrared, visible, "cfm")
@@ -23,15 +23,15 @@ def test_the_picture_is_what_processor_and_model_make(model):
     assert torch.equal(fused.inputs["visible"], inputs["visible"])
     assert torch.equal(fused.outputs.fused, outputs.fused) and not fused.outputs.fused.requires_grad
     expected = processor.post_process_image_fusion(outputs, inputs)[0]
-    assert fused.picture.size == (84, 68)
-    assert np.array_equal(np.asarray(fused.picture), np.asarray(expected))
+    assert fused.image.size == (84, 68)
+    assert np.array_equal(np.asarray(fused.image), np.asarray(expected))
 
 
 def test_overrides_go_to_the_processor_and_strategies_to_the_model(model):
     processor = MaeFuseImageProcessor(size_divisor=8)
     infrared, visible = render_example_pair(68, 84)
     small = fuse_pair(model, processor, infrared.resize((42, 34)), visible, resize_infrared=True)
-    assert small.picture.size == (84, 68)
+    assert small.image.size == (84, 68)
     with pytest.raises(ValueError, match="resize_infrared=True"):
         fuse_pair(model, processor, infrared.resize((42, 34)), visible)
     with pytest.raises(ValueError, match="needs fusion='mfm'"):

@@ -41,7 +41,7 @@ def test_a_name_with_two_files_is_no_pair(tmp_path):
     visible = touch(tmp_path / "visible", "a.png")
     pairs, problems = match_pairs(infrared, visible)
     assert pairs == []
-    assert problems == [f"a is not one picture: {infrared / 'a.png'}, {infrared / 'a.tif'}"]
+    assert problems == [f"a is not one image: {infrared / 'a.png'}, {infrared / 'a.tif'}"]
 
 
 def test_a_folder_that_is_not_there(tmp_path):

@@ -3,7 +3,7 @@ import torch
 from maefuse_hf.losses_maefuse import alignment_loss, gradient_loss, gradient_magnitude, intensity_loss, sobel
 
 
-def test_intensity_is_the_distance_to_the_brighter_picture():
+def test_intensity_is_the_distance_to_the_brighter_image():
     infrared = torch.tensor([[0.2, 0.8], [0.5, 0.0]])[None, None]
     visible = torch.tensor([[0.6, 0.1], [0.5, 0.4]])[None, None]
     fused = torch.tensor([[0.6, 0.6], [0.7, 0.0]])[None, None]
@@ -13,8 +13,8 @@ def test_intensity_is_the_distance_to_the_brighter_picture():
 
 def test_sobel_keeps_direction_and_sign():
     across = torch.arange(5.0).expand(1, 1, 5, 5)
-    for picture, expected in ((across, (8.0, 0.0)), (-across.mT, (0.0, -8.0))):
-        assert torch.equal(sobel(picture)[0, :, 2, 2], torch.tensor(expected))
+    for image, expected in ((across, (8.0, 0.0)), (-across.mT, (0.0, -8.0))):
+        assert torch.equal(sobel(image)[0, :, 2, 2], torch.tensor(expected))
 
 
 def test_gradient_magnitude_of_a_ramp_a_step_and_a_constant():

@@ -48,12 +48,12 @@ PRESETS = {
     ("MSE", "cddfuse"): mean_squared_error,
     ("Nabf", "petrovic"): fusion_artifacts,
 }
-ON_ONE_PICTURE = (spatial_frequency, average_gradient)
+ON_ONE_IMAGE = (spatial_frequency, average_gradient)
 SCENES = {"even": (176, 208), "odd": (163, 189)}
 
 
 def render(height: int, width: int) -> dict[str, np.ndarray]:
-    """A thermal and a visible picture, and fused ones, in whole-number arithmetic that no platform can change."""
+    """A thermal and a visible image, and fused ones, in whole-number arithmetic that no platform can change."""
     noise = np.random.RandomState(height * width)
     y, x = np.mgrid[:height, :width]
     road = 40 + 60 * y // height
@@ -64,7 +64,7 @@ def render(height: int, width: int) -> dict[str, np.ndarray]:
     photo[120:150, 20:90] = 25
     thermal, photo = np.clip(thermal, 0, 255), np.clip(photo, 0, 255)
     difference = (thermal - thermal.mean().round()) - (photo - photo.mean().round())
-    pictures = {
+    images = {
         "infrared": thermal,
         "visible": photo,
         "mean": np.rint((thermal + photo) / 2),
@@ -72,15 +72,15 @@ def render(height: int, width: int) -> dict[str, np.ndarray]:
         "vivid": np.clip((3 * photo + 2 * np.abs(difference)) // 4 + noise.randint(-20, 21, road.shape), 0, 255),
         "fraction": (5 * thermal + 3 * photo) / 8,
     }
-    return {name: picture.astype(np.float64) for name, picture in pictures.items()}
+    return {name: image.astype(np.float64) for name, image in images.items()}
 
 
-def digest(picture: np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(picture, dtype="<f8").tobytes()).hexdigest()
+def digest(image: np.ndarray) -> str:
+    return hashlib.sha256(np.ascontiguousarray(image, dtype="<f8").tobytes()).hexdigest()
 
 
-def batch(*pictures) -> torch.Tensor:
-    return torch.stack([torch.as_tensor(np.asarray(picture, dtype=np.float64)) for picture in pictures])[:, None]
+def batch(*images) -> torch.Tensor:
+    return torch.stack([torch.as_tensor(np.asarray(image, dtype=np.float64)) for image in images])[:, None]
 
 
 def plain(value: float, height: int = 4, width: int = 4) -> torch.Tensor:
@@ -93,7 +93,7 @@ def noise(seed: int, height: int = 176, width: int = 208) -> torch.Tensor:
 
 @functools.cache
 def scene(name: str) -> dict[str, torch.Tensor]:
-    return {key: batch(picture) for key, picture in render(*SCENES[name]).items()}
+    return {key: batch(image) for key, image in render(*SCENES[name]).items()}
 
 
 def cases() -> list[str]:
@@ -104,17 +104,15 @@ def cases() -> list[str]:
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_golden_pictures_are_rendered_as_they_were(name):
-    assert {key: digest(picture) for key, picture in render(*SCENES[name]).items()} == GOLDEN["pictures"][name]
+def test_golden_images_are_rendered_as_they_were(name):
+    assert {key: digest(image) for key, image in render(*SCENES[name]).items()} == GOLDEN["images"][name]
 
 
 @pytest.mark.parametrize("case", cases())
 def test_all_metrics_equal_the_reference(case):
     name, fused = case.split("/")
-    pictures = scene(name)
-    ours = fusion_metrics(
-        pictures[fused], pictures["infrared"], pictures["visible"], allow_undefined=fused == "visible"
-    )
+    images = scene(name)
+    ours = fusion_metrics(images[fused], images["infrared"], images["visible"], allow_undefined=fused == "visible")
     assert list(ours) == NAMES
     for metric, expected in GOLDEN["reference"][case].items():
         assert ours[metric].dtype == torch.float64 and ours[metric].shape == (1,)
@@ -125,10 +123,10 @@ def test_all_metrics_equal_the_reference(case):
 @pytest.mark.parametrize("case", cases())
 def test_presets_equal_the_reference(case):
     name, fused = case.split("/")
-    pictures = scene(name)
-    arguments = (pictures[fused], pictures["infrared"], pictures["visible"])
+    images = scene(name)
+    arguments = (images[fused], images["infrared"], images["visible"])
     for (metric, definition), compute in PRESETS.items():
-        ours = compute(*arguments[: 1 if compute in ON_ONE_PICTURE else 3], definition=definition).item()
+        ours = compute(*arguments[: 1 if compute in ON_ONE_IMAGE else 3], definition=definition).item()
         expected = GOLDEN["presets"][case][f"{metric} {definition}"]
         assert ours == pytest.approx(expected, rel=1e-9, abs=1e-12), (metric, definition)
 
@@ -136,8 +134,8 @@ def test_presets_equal_the_reference(case):
 @pytest.mark.parametrize("case", GOLDEN["piq"])
 def test_similarity_equals_piq(case):
     name, fused = case.split("/")
-    pictures = scene(name)
-    ours = fusion_metrics(pictures[fused], pictures["infrared"], pictures["visible"], allow_undefined=True)
+    images = scene(name)
+    ours = fusion_metrics(images[fused], images["infrared"], images["visible"], allow_undefined=True)
     for metric, expected in GOLDEN["piq"][case].items():
         assert ours[metric].item() == pytest.approx(expected, abs=1e-8), metric
 
@@ -145,8 +143,8 @@ def test_similarity_equals_piq(case):
 @pytest.mark.parametrize("case", cases())
 def test_hot_target_survival_equals_the_reference(case):
     name, fused = case.split("/")
-    pictures = scene(name)
-    ours = hot_target_survival(pictures[fused], pictures["infrared"], pictures["visible"])
+    images = scene(name)
+    ours = hot_target_survival(images[fused], images["infrared"], images["visible"])
     for measure, expected in GOLDEN["hot_targets"][case].items():
         assert ours[measure].item() == pytest.approx(expected, rel=1e-9, abs=1e-12), measure
 
@@ -155,14 +153,14 @@ def test_hot_target_survival_equals_the_reference(case):
 
 
 def test_entropy_by_hand():
-    pictures = batch([[0, 0], [255, 255]], [[0, 1], [2, 3]], [[7, 7], [7, 7]], [[0, 0], [0, 9]])
-    assert entropy(pictures).tolist() == pytest.approx([1, 2, 0, 2 - 0.75 * math.log2(3)])
+    images = batch([[0, 0], [255, 255]], [[0, 1], [2, 3]], [[7, 7], [7, 7]], [[0, 0], [0, 9]])
+    assert entropy(images).tolist() == pytest.approx([1, 2, 0, 2 - 0.75 * math.log2(3)])
 
 
 def test_entropy_and_mutual_information_round_halves_to_even():
-    picture, rounded = batch([[0.5, 1.5], [2.5, 2.4]]), batch([[0, 2], [2, 2]])
-    assert entropy(picture).item() == entropy(rounded).item()
-    assert mutual_information(picture, picture, picture).item() == pytest.approx(2 * entropy(rounded).item())
+    image, rounded = batch([[0.5, 1.5], [2.5, 2.4]]), batch([[0, 2], [2, 2]])
+    assert entropy(image).item() == entropy(rounded).item()
+    assert mutual_information(image, image, image).item() == pytest.approx(2 * entropy(rounded).item())
 
 
 def test_standard_deviation_by_hand():
@@ -172,9 +170,9 @@ def test_standard_deviation_by_hand():
 
 
 def test_spatial_frequency_by_hand():
-    picture = batch([[0, 3], [4, 7]])
-    assert spatial_frequency(picture).item() == pytest.approx(5)
-    assert spatial_frequency(picture, definition="vifb").item() == pytest.approx(math.sqrt((2 * 9 + 2 * 16) / 4))
+    image = batch([[0, 3], [4, 7]])
+    assert spatial_frequency(image).item() == pytest.approx(5)
+    assert spatial_frequency(image, definition="vifb").item() == pytest.approx(math.sqrt((2 * 9 + 2 * 16) / 4))
 
 
 def test_average_gradient_by_hand():
@@ -215,7 +213,7 @@ def test_errors_by_hand():
         assert ours == pytest.approx(10 * math.log10(ratio))
 
 
-def test_structural_similarity_of_constant_pictures_by_hand():
+def test_structural_similarity_of_constant_images_by_hand():
     trio = (plain(100, 161, 161), plain(50, 161, 161), plain(100, 161, 161))
     luminance = (2 * 100 * 50 + 2.55**2) / (100**2 + 50**2 + 2.55**2)
     assert structural_similarity(*trio).item() == pytest.approx((luminance + 1) / 2)
@@ -227,12 +225,12 @@ def test_structural_similarity_of_constant_pictures_by_hand():
 
 def test_structural_similarity_of_one_window_by_hand():
     step = np.tile(np.sign(np.arange(11) - 5) * 20, (11, 1))
-    picture, negative = batch(128 + step), batch(128 - step)
+    image, negative = batch(128 + step), batch(128 - step)
     centre = 1 / sum(math.exp(-(k**2) / 4.5) for k in range(-5, 6))
     variance = 20**2 * (1 - centre)
     inverted = (-2 * variance + 7.65**2) / (2 * variance + 7.65**2)
-    assert structural_similarity(picture, negative, negative).item() == pytest.approx(inverted)
-    assert structural_similarity(picture, negative, picture).item() == pytest.approx((inverted + 1) / 2)
+    assert structural_similarity(image, negative, negative).item() == pytest.approx(inverted)
+    assert structural_similarity(image, negative, image).item() == pytest.approx((inverted + 1) / 2)
 
 
 def test_visual_information_fidelity_of_a_ramp_by_hand():
@@ -249,7 +247,7 @@ def test_visual_information_fidelity_of_a_ramp_by_hand():
 
 
 def test_edge_preservation_by_hand():
-    """Plain pictures of 2×2 px have four equal edges, at 45°, against the zeros around them."""
+    """Plain images of 2×2 px have four equal edges, at 45°, against the zeros around them."""
     sources = plain(100, 2, 2)
     same_direction = 0.9879 / (1 + math.exp(-22 * (1 - 0.8)))
     half_strength = 0.9994 / (1 + math.exp(0))
@@ -279,7 +277,7 @@ def test_fusion_artifacts_by_hand():
 
 
 def hot_square_on_stripes() -> tuple[torch.Tensor, torch.Tensor]:
-    """A hot square on even ground, and a visible picture that has stripes far from it: one edge never meets another."""
+    """A hot square on even ground, and a visible image that has stripes far from it: one edge never meets another."""
     infrared, visible = np.full((64, 96), 60.0), np.full((64, 96), 120.0)
     infrared[20:30, 10:20] = 180
     visible[:, 60:] += 40 * (np.arange(36) // 6 % 2)
@@ -311,9 +309,9 @@ def test_an_amplified_hot_target_makes_up_for_no_lost_one():
 # --- limits ----------------------------------------------------------------------------------------------------------
 
 
-def test_three_equal_pictures_reach_every_maximum():
-    picture = scene("even")["visible"]
-    ours = fusion_metrics(picture, picture, picture, allow_undefined=True)
+def test_three_equal_images_reach_every_maximum():
+    image = scene("even")["visible"]
+    ours = fusion_metrics(image, image, image, allow_undefined=True)
     expected = {"MI": 2 * ours["EN"].item(), "CC": 1, "VIF": 2, "SSIM": 1, "MS-SSIM": 1, "PSNR": math.inf}
     expected |= {"MSE": 0, "Nabf": 0, "SCD": math.nan}
     for metric, value in expected.items():
@@ -325,22 +323,22 @@ def test_three_equal_pictures_reach_every_maximum():
 
 
 @pytest.mark.parametrize("source", ["infrared", "visible"])
-def test_a_fused_picture_equal_to_a_source_has_the_greatest_share_of_it(source):
-    pictures = scene("even")
-    trio = (pictures[source], pictures["infrared"], pictures["visible"])
+def test_a_fused_image_equal_to_a_source_has_the_greatest_share_of_it(source):
+    images = scene("even")
+    trio = (images[source], images["infrared"], images["visible"])
     others = [name for name in ("mean", "max", "vivid") if name != source]
     for compute in (mutual_information, visual_information_fidelity):
-        of_others = [compute(pictures[name], pictures[source], pictures[source]).item() for name in others]
-        assert compute(pictures[source], pictures[source], pictures[source]).item() > max(of_others)
+        of_others = [compute(images[name], images[source], images[source]).item() for name in others]
+        assert compute(images[source], images[source], images[source]).item() > max(of_others)
     assert fusion_artifacts(*trio).item() == 0
-    with pytest.raises(ValueError, match=r"SCD has no value for picture \[0\] of this batch of 176×208 px"):
+    with pytest.raises(ValueError, match=r"SCD has no value for image \[0\] of this batch of 176×208 px"):
         fusion_metrics(*trio)
 
 
 def test_noise_scores_on_sharpness_and_nowhere_else():
-    pictures = scene("even")
-    sources = (pictures["infrared"], pictures["visible"])
-    of_noise, of_mean = fusion_metrics(noise(1), *sources), fusion_metrics(pictures["mean"], *sources)
+    images = scene("even")
+    sources = (images["infrared"], images["visible"])
+    of_noise, of_mean = fusion_metrics(noise(1), *sources), fusion_metrics(images["mean"], *sources)
     for metric in ("EN", "SD", "SF", "AG", "Nabf"):
         assert of_noise[metric].item() > of_mean[metric].item(), metric
     for metric in ("CC", "SCD", "VIF", "Qabf", "SSIM", "MS-SSIM", "PSNR"):
@@ -350,19 +348,19 @@ def test_noise_scores_on_sharpness_and_nowhere_else():
 
 
 def test_correlation_keeps_its_bound():
-    pictures = scene("odd")
-    infrared, visible = pictures["infrared"], pictures["visible"]
+    images = scene("odd")
+    infrared, visible = images["infrared"], images["visible"]
     r = 2 * correlation_coefficient(visible, infrared, visible).item() - 1
     best = 127 + 20 * (infrared / infrared.std() + visible / visible.std())
     best = best - best.mean() + 127
     bound = math.sqrt((1 + r) / 2)
     assert correlation_coefficient(best, infrared, visible).item() == pytest.approx(bound)
-    assert correlation_coefficient(pictures["max"], infrared, visible).item() < bound
+    assert correlation_coefficient(images["max"], infrared, visible).item() < bound
 
 
-def test_a_constant_fused_picture_has_defined_values():
-    pictures = scene("even")
-    sources = (pictures["infrared"], pictures["visible"])
+def test_a_constant_fused_image_has_defined_values():
+    images = scene("even")
+    sources = (images["infrared"], images["visible"])
     grey = plain(90, *SCENES["even"])
     ours = fusion_metrics(grey, *sources, allow_undefined=True)
     undefined = {metric for metric, value in ours.items() if value.isnan()}
@@ -388,13 +386,13 @@ def test_constant_sources_have_an_error_or_a_value(value):
     undefined = {metric for metric, number in ours.items() if number.isnan()}
     assert undefined == {"CC", "SCD", "VIF"} | ({"Qabf"} if value == 0 else set())
     assert ours["MI"].item() == pytest.approx(0, abs=1e-12)
-    with pytest.raises(ValueError, match=r"CC has no value .* contrast in all three pictures"):
+    with pytest.raises(ValueError, match=r"CC has no value .* contrast in all three images"):
         correlation_coefficient(fused, flat, flat)
     with pytest.raises(ValueError, match=r"VIF has no value .* sources with contrast"):
         visual_information_fidelity(fused, flat, flat)
     with pytest.raises(ValueError, match=r"hot_contrast has no value .* above mean \+ 2·SD"):
         hot_target_survival(fused, flat, fused)
-    with pytest.raises(ValueError, match=r"visible_gradient has no value .* a visible picture with contrast"):
+    with pytest.raises(ValueError, match=r"visible_gradient has no value .* a visible image with contrast"):
         hot_target_survival(fused, hot_square_on_stripes()[0].repeat(1, 1, 3, 3)[..., :176, :208], flat)
 
 
@@ -405,7 +403,7 @@ def test_an_offset_within_rounding_is_no_difference():
         sum_of_correlations_of_differences(offset, scene("even")["infrared"].float(), visible)
 
 
-def test_small_pictures_say_what_they_lack():
+def test_small_images_say_what_they_lack():
     for side, metric, compute in (
         (160, "MS-SSIM", multi_scale_structural_similarity),
         (40, "VIF", visual_information_fidelity),
@@ -421,10 +419,10 @@ def test_small_pictures_say_what_they_lack():
 # --- batches, dtypes and bad input -----------------------------------------------------------------------------------
 
 
-def test_a_picture_alone_is_as_in_a_batch():
-    pictures = scene("odd")
-    fused = torch.cat([pictures[name] for name in ("mean", "vivid", "max", "fraction")])
-    infrared, visible = pictures["infrared"].expand_as(fused), pictures["visible"].flip(3).expand_as(fused)
+def test_an_image_alone_is_as_in_a_batch():
+    images = scene("odd")
+    fused = torch.cat([images[name] for name in ("mean", "vivid", "max", "fraction")])
+    infrared, visible = images["infrared"].expand_as(fused), images["visible"].flip(3).expand_as(fused)
     together = fusion_metrics(fused, infrared, visible) | hot_target_survival(fused, infrared, visible)
     for place in range(4):
         trio = (fused[place : place + 1], infrared[:1], visible[:1])
@@ -436,9 +434,9 @@ def test_a_picture_alone_is_as_in_a_batch():
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
 def test_dtypes_agree(dtype):
-    pictures = scene("even")
-    trio = [pictures[name] for name in ("vivid", "infrared", "visible")]
-    ours, expected = fusion_metrics(*(picture.to(dtype) for picture in trio)), fusion_metrics(*trio)
+    images = scene("even")
+    trio = [images[name] for name in ("vivid", "infrared", "visible")]
+    ours, expected = fusion_metrics(*(image.to(dtype) for image in trio)), fusion_metrics(*trio)
     assert {metric: value.item() for metric, value in ours.items()} == {
         metric: value.item() for metric, value in expected.items()
     }
@@ -447,18 +445,18 @@ def test_dtypes_agree(dtype):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_cuda_agrees_with_the_cpu():
     trio = [scene("odd")[name] for name in ("vivid", "infrared", "visible")]
-    on_cuda = [picture.cuda() for picture in trio]
+    on_cuda = [image.cuda() for image in trio]
     expected = fusion_metrics(*trio) | hot_target_survival(*trio)
     for metric, value in (fusion_metrics(*on_cuda) | hot_target_survival(*on_cuda)).items():
         assert value.is_cuda
         assert value.item() == pytest.approx(expected[metric].item(), rel=1e-9, abs=1e-12), metric
 
 
-def test_one_undefined_picture_leaves_the_others_of_a_batch():
-    pictures = scene("even")
-    fused = torch.cat((pictures["mean"], pictures["visible"]))
-    pair = [pictures[name].expand_as(fused) for name in ("infrared", "visible")]
-    with pytest.raises(ValueError, match=r"SCD has no value for picture \[1\]"):
+def test_one_undefined_image_leaves_the_others_of_a_batch():
+    images = scene("even")
+    fused = torch.cat((images["mean"], images["visible"]))
+    pair = [images[name].expand_as(fused) for name in ("infrared", "visible")]
+    with pytest.raises(ValueError, match=r"SCD has no value for image \[1\]"):
         fusion_metrics(fused, *pair)
     scd = fusion_metrics(fused, *pair, allow_undefined=True)["SCD"]
     assert scd.isnan().tolist() == [False, True]
@@ -466,9 +464,9 @@ def test_one_undefined_picture_leaves_the_others_of_a_batch():
 
 def test_the_field_codes_see_a_mirrored_scene_differently_and_the_symmetric_definition_does_not():
     trio = [scene("odd")[name] for name in ("vivid", "infrared", "visible")]
-    mirrored = [picture.flip(3) for picture in trio]
+    mirrored = [image.flip(3) for image in trio]
     field, symmetric = (
-        [edge_preservation(*pictures, definition=definition).item() for pictures in (trio, mirrored)]
+        [edge_preservation(*images, definition=definition).item() for images in (trio, mirrored)]
         for definition in ("standard", "symmetric")
     )
     assert abs(field[0] - field[1]) > 1e-5
@@ -478,7 +476,7 @@ def test_the_field_codes_see_a_mirrored_scene_differently_and_the_symmetric_defi
 @pytest.mark.parametrize(
     ("fused", "message"),
     [
-        (torch.rand(1, 1, 4, 4), r"fused looks like a picture in 0…1; metrics need 0…255\. Multiply by 255"),
+        (torch.rand(1, 1, 4, 4), r"fused looks like an image in 0…1; metrics need 0…255\. Multiply by 255"),
         (plain(3)[0], r"fused must be a torch.Tensor of shape \(B, 1, H, W\).*got the shape \(1, 4, 4\)"),
         (plain(3).repeat(1, 3, 1, 1), r"one luminance channel; got the shape \(1, 3, 4, 4\)"),
         (np.zeros((1, 1, 4, 4)), "got ndarray"),
@@ -489,19 +487,19 @@ def test_the_field_codes_see_a_mirrored_scene_differently_and_the_symmetric_defi
         (plain(65535), "its values go from 65535 to 65535"),
         (plain(3, 4, 5), r"fused and infrared differ in shape: \(1, 1, 4, 5\) and \(1, 1, 4, 4\)"),
         (plain(3, 1, 4), "at least 2 px a side"),
-        (plain(3)[:0], "at least one picture"),
+        (plain(3)[:0], "at least one image"),
         (plain(3).to("meta"), "infrared is on cpu|fused is on meta, infrared on cpu"),
     ],
 )
-def test_bad_pictures_are_refused(fused, message):
+def test_bad_images_are_refused(fused, message):
     with pytest.raises(ValueError, match=message):
         fusion_metrics(fused, plain(1).byte(), plain(200))
     with pytest.raises(ValueError, match=message):
         mean_squared_error(fused, plain(1).byte(), plain(200))
 
 
-def test_one_picture_in_0_to_1_is_found_in_a_batch_and_dark_uint8_is_not():
-    with pytest.raises(ValueError, match="looks like a picture in 0…1"):
+def test_one_image_in_0_to_1_is_found_in_a_batch_and_dark_uint8_is_not():
+    with pytest.raises(ValueError, match="looks like an image in 0…1"):
         entropy(torch.cat((plain(200), plain(1))))
     assert entropy(torch.cat((plain(200), plain(0)))).tolist() == [0, 0]
     assert entropy(plain(1).byte()).item() == 0
@@ -526,8 +524,8 @@ def test_all_metrics_by_one_definition(definition):
     expected = fusion_metrics(fused, infrared, visible)
     for (metric, name), function in PRESETS.items():
         if name == definition:
-            pictures = (fused,) if function in ON_ONE_PICTURE else (fused, infrared, visible)
-            expected[metric] = function(*pictures, definition=name)
+            images = (fused,) if function in ON_ONE_IMAGE else (fused, infrared, visible)
+            expected[metric] = function(*images, definition=name)
             assert values[metric] != fusion_metrics(fused, infrared, visible)[metric]
             assert definitions_used(name)(metric) == name
     assert values == expected and list(values) == NAMES

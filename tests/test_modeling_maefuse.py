@@ -25,16 +25,16 @@ class TestEncoder:
     @pytest.mark.parametrize("size", [(32, 32), (40, 64), (8, 24)])
     def test_equals_transformers_with_unshuffled_tokens(self, size):
         model = small_model()
-        pictures = torch.rand(2, 1, *size)
+        images = torch.rand(2, 1, *size)
         tokens = size[0] // 8 * (size[1] // 8)
         noise = torch.arange(tokens, dtype=torch.float32).expand(2, -1)
-        expected = model.encoder(model.normalize(pictures), noise=noise, interpolate_pos_encoding=True)
-        assert torch.allclose(model.encode(pictures), expected.last_hidden_state[:, 1:], atol=1e-6, rtol=0)
+        expected = model.encoder(model.normalize(images), noise=noise, interpolate_pos_encoding=True)
+        assert torch.allclose(model.encode(images), expected.last_hidden_state[:, 1:], atol=1e-6, rtol=0)
 
-    def test_runs_once_on_both_pictures(self, pictures):
+    def test_runs_once_on_both_images(self, images):
         model, calls = small_model(), []
         model.encoder.layernorm.register_forward_hook(lambda module, inputs, output: calls.append(output.shape[0]))
-        model(*pictures)
+        model(*images)
         assert calls == [4]
 
     def test_input_is_normalised_with_the_configured_statistics(self):
@@ -42,18 +42,18 @@ class TestEncoder:
         channels = model.normalize(torch.full((1, 1, 8, 8), 0.6))
         assert torch.allclose(channels[0, :, 0, 0], torch.tensor([1.0, 1.6, 0.3]))
 
-    def test_without_cls_token_patches_see_only_patches(self, pictures):
+    def test_without_cls_token_patches_see_only_patches(self, images):
         model = small_model(use_cls_token=False)
-        before = model(*pictures).fused
+        before = model(*images).fused
         torch.nn.init.normal_(model.encoder.embeddings.cls_token, std=9)
-        assert torch.equal(model(*pictures).fused, before)
-        assert not torch.allclose(small_model()(*pictures).fused, before)
+        assert torch.equal(model(*images).fused, before)
+        assert not torch.allclose(small_model()(*images).fused, before)
 
-    def test_native_positions_are_sin_cos_of_the_actual_grid(self, pictures):
+    def test_native_positions_are_sin_cos_of_the_actual_grid(self, images):
         native, interpolated = small_model(position_embedding="native"), small_model()
         square = torch.rand(1, 1, 32, 32)
         assert torch.allclose(native.encode(square), interpolated.encode(square), atol=1e-6)
-        assert not torch.allclose(native.encode(pictures[0]), interpolated.encode(pictures[0]), atol=1e-3)
+        assert not torch.allclose(native.encode(images[0]), interpolated.encode(images[0]), atol=1e-3)
 
     def test_a_fresh_encoder_has_sin_cos_positions(self):
         positions = MaeFuseModel(small_config()).encoder.embeddings.position_embeddings
@@ -85,8 +85,8 @@ class TestFreezing:
 
 
 class TestForward:
-    def test_shapes_range_and_names(self, pictures):
-        output = small_model()(*pictures)
+    def test_shapes_range_and_names(self, images):
+        output = small_model()(*images)
         assert isinstance(output, MaeFuseOutput)
         assert output.fused.shape == (2, 1, 40, 64)
         assert output.fused.min() >= 0 and output.fused.max() <= 1
@@ -94,44 +94,44 @@ class TestForward:
             assert output[name].shape == (2, 40, 32)
         assert output.loss is None and output.attentions is None
 
-    def test_tuple_output(self, pictures):
-        fused = small_model()(*pictures, return_dict=False)[0]
-        assert torch.equal(fused, small_model()(*pictures).fused)
+    def test_tuple_output(self, images):
+        fused = small_model()(*images, return_dict=False)[0]
+        assert torch.equal(fused, small_model()(*images).fused)
 
-    def test_mean_fusion_decodes_the_mean_feature(self, pictures):
+    def test_mean_fusion_decodes_the_mean_feature(self, images):
         model = small_model()
-        output = model(*pictures, fusion="mean")
+        output = model(*images, fusion="mean")
         mean = (output.infrared_features + output.visible_features) / 2
         assert torch.equal(output.fused_features, mean)
         assert torch.equal(output.fused, model.decode(mean, (5, 8)).clamp(0, 1))
         assert output.contour_features is None
 
-    def test_cfm_feeds_the_decoder_alone(self, pictures):
-        output = small_model()(*pictures, fusion="cfm")
+    def test_cfm_feeds_the_decoder_alone(self, images):
+        output = small_model()(*images, fusion="cfm")
         assert torch.equal(output.fused_features, output.contour_features)
 
     @pytest.mark.parametrize("contour", ["infrared", "visible"])
-    def test_a_modality_in_place_of_the_contour(self, pictures, contour):
+    def test_a_modality_in_place_of_the_contour(self, images, contour):
         model = small_model()
-        output = model(*pictures, contour=contour)
+        output = model(*images, contour=contour)
         assert torch.equal(output.contour_features, output[f"{contour}_features"])
         expected = model.merge(output.infrared_features, output.visible_features, output.contour_features, (5, 8))
         assert torch.equal(output.fused_features, expected[0])
-        assert not torch.allclose(output.fused, model(*pictures).fused)
+        assert not torch.allclose(output.fused, model(*images).fused)
 
     @pytest.mark.parametrize("attention", ["global", "local"])
-    def test_fusion_without_competition_is_symmetric_as_the_papers_equations(self, pictures, attention):
+    def test_fusion_without_joint_softmax_is_symmetric_as_the_papers_equations(self, images, attention):
         model = small_model(fusion_attention=attention)
-        infrared, visible = pictures
+        infrared, visible = images
         assert torch.allclose(model(infrared, visible).fused, model(visible, infrared).fused, atol=1e-6)
 
-    def test_loss_is_equation_four_on_the_unclipped_picture(self, pictures):
+    def test_loss_is_equation_four_on_the_unclipped_image(self, images):
         model = small_model(gradient_loss_weight=3.0)
         model.decoder.predict.bias.data += 2
-        output = model(*pictures, return_loss=True)
+        output = model(*images, return_loss=True)
         fused = model.decode(output.fused_features, (5, 8))
         assert fused.min() < 0 or fused.max() > 1
-        expected = intensity_loss(fused, *pictures) + 3 * gradient_loss(fused, *pictures)
+        expected = intensity_loss(fused, *images) + 3 * gradient_loss(fused, *images)
         assert torch.isclose(output.loss, expected)
         output.loss.backward()
         assert model.merging_fusion.norm.weight.grad.abs().sum() > 0
@@ -141,9 +141,9 @@ class TestForward:
         model = MaeFuseModel(one_channel_config())
         values = torch.arange(2.0 * 3 * 8 * 8).reshape(1, 6, 64)
         model.decoder.forward = lambda features, grid: values
-        picture = model.decode(torch.zeros(1, 6, 32), (2, 3))
-        assert picture.shape == (1, 1, 16, 24)
-        patch = picture[0, 0, 8:16, 16:24]
+        image = model.decode(torch.zeros(1, 6, 32), (2, 3))
+        assert image.shape == (1, 1, 16, 24)
+        patch = image[0, 0, 8:16, 16:24]
         expected = torch.arange(5 * 64.0, 6 * 64.0).reshape(8, 8) * 0.27 + 0.45
         assert torch.allclose(patch, expected)
 
@@ -156,36 +156,36 @@ class TestForward:
 
 class TestAttentions:
     @pytest.mark.parametrize("attention", ["global", "local"])
-    def test_weights_by_name(self, pictures, attention):
+    def test_weights_by_name(self, images, attention):
         model = small_model(fusion_attention=attention)
         model.set_attn_implementation("eager")
         keys = 40 if attention == "global" else 9
-        attentions = model(*pictures, output_attentions=True).attentions
+        attentions = model(*images, output_attentions=True).attentions
         names = ["infrared_to_visible", "visible_to_infrared", "contour_to_infrared", "contour_to_visible"]
         assert list(attentions) == names
         for weights in attentions.values():
             assert weights.shape == (2, 4, 40, keys)
             assert torch.allclose(weights.sum(-1), torch.ones(2, 4, 40), atol=1e-5)
 
-    def test_competition_is_one_softmax_over_both(self, pictures):
-        model = small_model(fusion_attention="local", merging_competition=True)
-        weights = model(*pictures, contour="infrared", output_attentions=True).attentions
+    def test_joint_softmax_is_one_softmax_over_both(self, images):
+        model = small_model(fusion_attention="local", merging_joint_softmax=True)
+        weights = model(*images, contour="infrared", output_attentions=True).attentions
         assert list(weights) == ["contour_to_both"]
         assert weights["contour_to_both"].shape == (2, 4, 40, 18)
 
-    def test_a_kernel_without_weights_is_refused(self, pictures):
+    def test_a_kernel_without_weights_is_refused(self, images):
         with pytest.raises(ValueError, match="attn_implementation='sdpa' gives no weights"):
-            small_model()(*pictures, output_attentions=True)
+            small_model()(*images, output_attentions=True)
         with pytest.raises(ValueError, match="pointwise attention has none"):
-            small_model(fusion_attention="pointwise")(*pictures, output_attentions=True)
+            small_model(fusion_attention="pointwise")(*images, output_attentions=True)
 
 
 class TestInvariances:
     @pytest.mark.parametrize("attention", ATTENTIONS)
-    @pytest.mark.parametrize("competition", [False, True])
-    def test_a_picture_alone_and_in_a_batch(self, pictures, attention, competition):
-        model = small_model(fusion_attention=attention, merging_competition=competition)
-        infrared, visible = pictures
+    @pytest.mark.parametrize("joint_softmax", [False, True])
+    def test_an_image_alone_and_in_a_batch(self, images, attention, joint_softmax):
+        model = small_model(fusion_attention=attention, merging_joint_softmax=joint_softmax)
+        infrared, visible = images
         together = model(infrared, visible).fused
         assert together.std() > 0.05
         alone = torch.cat([model(infrared[k : k + 1], visible[k : k + 1]).fused for k in range(2)])
@@ -194,30 +194,30 @@ class TestInvariances:
         assert torch.allclose(together, swapped.flip(0), atol=1e-6)
 
     @pytest.mark.parametrize("attention", ATTENTIONS)
-    def test_eager_and_sdpa_agree(self, pictures, attention, tmp_path):
+    def test_eager_and_sdpa_agree(self, images, attention, tmp_path):
         model = small_model(fusion_attention=attention)
-        expected = model(*pictures).fused
+        expected = model(*images).fused
         model.save_pretrained(tmp_path)
         loaded = MaeFuseModel.from_pretrained(tmp_path, attn_implementation="eager")
         assert loaded.decoder.block_config._attn_implementation == "eager"
-        assert torch.allclose(loaded(*pictures).fused, expected, atol=1e-5)
+        assert torch.allclose(loaded(*images).fused, expected, atol=1e-5)
         model.set_attn_implementation("eager")
-        assert torch.equal(model(*pictures).fused, loaded(*pictures).fused)
+        assert torch.equal(model(*images).fused, loaded(*images).fused)
 
     @pytest.mark.parametrize("attention", ATTENTIONS)
-    def test_bfloat16(self, pictures, attention, tmp_path):
+    def test_bfloat16(self, images, attention, tmp_path):
         model = small_model(fusion_attention=attention)
         model.save_pretrained(tmp_path)
         half = MaeFuseModel.from_pretrained(tmp_path, dtype=torch.bfloat16)
         assert {parameter.dtype for parameter in half.parameters()} == {torch.bfloat16}
-        for inputs in (pictures, [picture.bfloat16() for picture in pictures]):
+        for inputs in (images, [image.bfloat16() for image in images]):
             fused = half(*inputs).fused
             assert fused.dtype == torch.float32
-            assert l1_loss(fused, model(*pictures).fused) < 0.01
+            assert l1_loss(fused, model(*images).fused) < 0.01
 
-    def test_gradient_checkpointing_gives_the_same_gradients(self, pictures):
+    def test_gradient_checkpointing_gives_the_same_gradients(self, images):
         def gradients(model):
-            model.train()(*pictures, return_loss=True).loss.backward()
+            model.train()(*images, return_loss=True).loss.backward()
             return {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
 
         plain, checkpointed = small_model(freeze_encoder=False), small_model(freeze_encoder=False)
@@ -229,11 +229,11 @@ class TestInvariances:
         assert all(torch.allclose(result[name], expected[name], atol=1e-7) for name in expected)
 
     @pytest.mark.parametrize("attention", ATTENTIONS)
-    def test_compiles_to_one_graph(self, pictures, attention):
+    def test_compiles_to_one_graph(self, images, attention):
         model = small_model(fusion_attention=attention)
         compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
         with torch.no_grad():
-            assert torch.allclose(compiled(*pictures).fused, model(*pictures).fused, atol=1e-6)
+            assert torch.allclose(compiled(*images).fused, model(*images).fused, atol=1e-6)
 
 
 def eight(patches: slice) -> slice:
@@ -241,60 +241,60 @@ def eight(patches: slice) -> slice:
     return slice(8 * patches.start, 8 * patches.stop)
 
 
-class TestAttentionWindow:
+class TestTiles:
     @pytest.fixture
     def large(self):
         """One pair of 12x9 patches."""
         return torch.rand(2, 1, 1, 96, 72, generator=torch.Generator().manual_seed(3))
 
-    def test_a_picture_within_one_window_is_as_without(self, pictures):
-        expected = small_model()(*pictures)
-        result = small_model(attention_window=8)(*pictures)
+    def test_an_image_within_one_window_is_as_without(self, images):
+        expected = small_model()(*images)
+        result = small_model(tile_size=8)(*images)
         for name in ("fused", "infrared_features", "fused_features"):
             assert torch.allclose(result[name], expected[name], atol=1e-6)
 
     @pytest.mark.parametrize("fusion", ["mean", "cfm", "mfm"])
     def test_every_window_goes_through_the_whole_model_alone(self, large, fusion):
-        whole, windowed = small_model(), small_model(attention_window=4)
+        whole, windowed = small_model(), small_model(tile_size=4)
         outputs = windowed(*large, fusion=fusion)
-        # windows begin at rows 0, 2, 4, 6, 8 and columns 0, 2, 3, 5: the outermost two of each have one window alone
+        # tiles begin at rows 0, 2, 4, 6, 8 and columns 0, 2, 3, 5: the outermost two of each have one tile alone
         for rows, columns, own_rows, own_columns in (
             (slice(0, 4), slice(0, 4), slice(0, 2), slice(0, 2)),
             (slice(8, 12), slice(5, 9), slice(2, 4), slice(2, 4)),
         ):
             corner = large[..., eight(rows), eight(columns)]
             alone = whole(*corner, fusion=fusion)
-            picture = outputs.fused[..., eight(rows), eight(columns)]
+            image = outputs.fused[..., eight(rows), eight(columns)]
             places = (..., eight(own_rows), eight(own_columns))
-            assert torch.allclose(picture[places], alone.fused[places], atol=1e-6)
+            assert torch.allclose(image[places], alone.fused[places], atol=1e-6)
             for name in ("infrared_features", "visible_features", "fused_features"):
                 tokens = outputs[name].unflatten(1, (12, 9))[:, rows, columns]
                 expected = alone[name].unflatten(1, (4, 4))
                 assert torch.allclose(tokens[:, own_rows, own_columns], expected[:, own_rows, own_columns], atol=1e-6)
 
-    def test_pictures_are_blended_and_not_tokens(self, large):
+    def test_images_are_blended_and_not_tokens(self, large):
         """An average of tokens at two places is no token that the decoder knows: it came out darker."""
-        model = small_model(attention_window=4)
-        # one row of windows, which share two columns of tokens: 0 to 3 and 2 to 5
+        model = small_model(tile_size=4)
+        # one row of tiles, which share two columns of tokens: 0 to 3 and 2 to 5
         pair = large[..., :32, :48]
         left, right = (model(*pair[..., columns]).fused for columns in (slice(0, 32), slice(16, 48)))
         shared = torch.arange(16)
-        # a window's weight falls by one a pixel towards its end
+        # a tile's weight falls by one a pixel towards its end
         share = (16 - shared) / 17
         expected = share * left[..., 16:] + (1 - share) * right[..., :16]
         assert torch.allclose(model(*pair).fused[..., 16:32], expected, atol=1e-6)
 
-    def test_reconstruction_is_in_the_same_windows(self, large):
-        whole, windowed = small_model(), small_model(attention_window=4)
+    def test_reconstruction_is_in_the_same_tiles(self, large):
+        whole, windowed = small_model(), small_model(tile_size=4)
         restored = windowed.reconstruct(large[0])
         corner = large[0][..., :32, :32]
         expected = whole.decode(whole.encode(corner), (4, 4))
         assert torch.equal(whole.reconstruct(corner), expected)
         assert torch.allclose(restored[..., :16, :16], expected[..., :16, :16], atol=1e-6)
 
-    def test_attention_weights_of_the_whole_picture(self, large):
+    def test_attention_weights_of_the_whole_image(self, large):
         whole = small_model(fusion_attention="local")
-        windowed = small_model(attention_window=4, fusion_attention="local")
+        windowed = small_model(tile_size=4, fusion_attention="local")
         weights = windowed(*large, output_attentions=True).attentions
         alone = whole(*large[..., :32, :32], output_attentions=True).attentions
         assert weights.keys() == alone.keys()
@@ -304,23 +304,23 @@ class TestAttentionWindow:
             assert torch.allclose(corner, of_corner.unflatten(2, (4, 4))[:, :, :2, :2], atol=1e-6)
             assert torch.allclose(weights[name].sum(-1), weights[name].new_ones(()), atol=1e-5)
 
-    def test_global_attention_has_no_weights_of_the_whole_picture(self, large):
-        model = small_model(attention_window=4, attn_implementation="eager")
-        with pytest.raises(ValueError, match=r"fused in 20 windows.*set attention_window to None"):
+    def test_global_attention_has_no_weights_of_the_whole_image(self, large):
+        model = small_model(tile_size=4, attn_implementation="eager")
+        with pytest.raises(ValueError, match=r"fused in 20 tiles.*set tile_size to None"):
             model(*large, output_attentions=True)
 
-    def test_far_windows_do_not_matter(self, large):
-        model = small_model(attention_window=4, fusion_attention="local")
+    def test_far_tiles_do_not_matter(self, large):
+        model = small_model(tile_size=4, fusion_attention="local")
         changed = large.clone()
         changed[..., 64:, :] = 0.5
         assert torch.equal(model(*changed).fused[..., :16, :], model(*large).fused[..., :16, :])
         assert not torch.equal(small_model()(*changed).fused[..., :16, :], small_model()(*large).fused[..., :16, :])
 
     def test_alone_in_a_batch_and_compiled(self, large):
-        model = small_model(attention_window=4)
+        model = small_model(tile_size=4)
         both = torch.cat([large, large.flip(-1)], dim=1)
         assert torch.allclose(model(*both).fused[:1], model(*large).fused, atol=1e-6)
-        # two windows
+        # two tiles
         few = large[..., :32, :48]
         # after other shapes, these would be compiled as dynamic ones, which takes long
         torch.compiler.reset()
@@ -329,20 +329,20 @@ class TestAttentionWindow:
             assert torch.allclose(compiled(*few).fused, model(*few).fused, atol=1e-6)
 
     def test_it_can_be_trained(self, large):
-        model = small_model(attention_window=4).train()
+        model = small_model(tile_size=4).train()
         model(*large, return_loss=True).loss.backward()
         assert all(p.grad is not None for p in model.decoder.parameters())
 
 
 class TestSaving:
     @pytest.mark.parametrize("attention", ATTENTIONS)
-    def test_save_and_load_gives_the_same_picture(self, pictures, attention, tmp_path):
+    def test_save_and_load_gives_the_same_image(self, images, attention, tmp_path):
         model = small_model(fusion_attention=attention)
         model.save_pretrained(tmp_path)
         assert (tmp_path / "model.safetensors").is_file()
         loaded = AutoModel.from_pretrained(tmp_path)
         assert type(loaded) is MaeFuseModel and not loaded.training
-        assert torch.equal(loaded(*pictures).fused, model(*pictures).fused)
+        assert torch.equal(loaded(*images).fused, model(*images).fused)
 
     def test_a_checkpoint_must_fit_exactly(self, tmp_path):
         small_model().save_pretrained(tmp_path)
@@ -467,45 +467,45 @@ class TestWhatThePublishedCheckpointNeeds:
 
 
 class TestDetail:
-    def test_without_it_all_comes_from_the_decoder(self, pictures):
+    def test_without_it_all_comes_from_the_decoder(self, images):
         model = small_model()
-        outputs = model(*pictures)
-        decoded = model.decode(outputs.fused_features, model.patch_grid(pictures[0]))
+        outputs = model(*images)
+        decoded = model.decode(outputs.fused_features, model.patch_grid(images[0]))
         assert torch.equal(outputs.fused, decoded.clamp(0, 1))
 
     @pytest.mark.parametrize("fusion", ["mean", "cfm", "mfm"])
-    def test_with_it_the_detail_is_the_pictures(self, pictures, fusion):
+    def test_with_it_the_detail_is_the_images(self, images, fusion):
         model = small_model(detail_sigma=1.5)
-        outputs = model(*pictures, fusion=fusion)
-        decoded = model.decode(outputs.fused_features, model.patch_grid(pictures[0]))
-        assert torch.equal(outputs.fused, with_own_detail(decoded, *pictures, sigma=1.5).clamp(0, 1))
+        outputs = model(*images, fusion=fusion)
+        decoded = model.decode(outputs.fused_features, model.patch_grid(images[0]))
+        assert torch.equal(outputs.fused, with_own_detail(decoded, *images, sigma=1.5).clamp(0, 1))
 
-    def test_contrast_is_restored_first(self, pictures):
+    def test_contrast_is_restored_first(self, images):
         model = small_model(detail_sigma=1.5, contrast_gain=1.6)
-        outputs = model(*pictures)
-        decoded = model.decode(outputs.fused_features, model.patch_grid(pictures[0]))
+        outputs = model(*images)
+        decoded = model.decode(outputs.fused_features, model.patch_grid(images[0]))
         restored = with_restored_contrast(decoded, 1.6)
-        assert torch.equal(outputs.fused, with_own_detail(restored, *pictures, sigma=1.5).clamp(0, 1))
+        assert torch.equal(outputs.fused, with_own_detail(restored, *images, sigma=1.5).clamp(0, 1))
 
 
 class TestContrast:
-    def test_it_needs_no_detail(self, pictures):
+    def test_it_needs_no_detail(self, images):
         model = small_model(contrast_gain=1.6)
-        outputs = model(*pictures)
-        decoded = model.decode(outputs.fused_features, model.patch_grid(pictures[0]))
+        outputs = model(*images)
+        decoded = model.decode(outputs.fused_features, model.patch_grid(images[0]))
         assert torch.equal(outputs.fused, with_restored_contrast(decoded, 1.6).clamp(0, 1))
 
 
 class TestStarts:
-    @pytest.mark.parametrize("competition", [False, True])
-    def test_fusion_starts_at_the_alignment_target(self, pictures, competition):
-        model = small_model(fusion_attention="local", merging_competition=competition)
-        far = model(*pictures)
-        model.comparative_fusion.start_at_mean(own_place_logit=50.0)
-        model.merging_fusion.start_at_mean(own_place_logit=50.0)
+    @pytest.mark.parametrize("joint_softmax", [False, True])
+    def test_fusion_starts_at_the_alignment_target(self, images, joint_softmax):
+        model = small_model(fusion_attention="local", merging_joint_softmax=joint_softmax)
+        far = model(*images)
+        model.comparative_fusion.initialize_at_mean(own_place_logit=50.0)
+        model.merging_fusion.initialize_at_mean(own_place_logit=50.0)
         for module in (model.comparative_fusion.cross_attention, model.merging_fusion.merging_attention):
             torch.nn.init.zeros_(module.q_proj.weight)
-        near = model(*pictures)
+        near = model(*images)
         sources = near.infrared_features, near.visible_features
         assert alignment_loss(far.contour_features, *sources) > 0.1
         assert alignment_loss(near.contour_features, *sources) < 1e-10
@@ -517,7 +517,7 @@ class TestStarts:
             one_channel_config(decoder_hidden_size=32, decoder_num_attention_heads=4, decoder_position_embedding=False)
         ).eval()
         weight, bias = torch.randn(64, 32), torch.randn(64)
-        model.decoder.start_as_read_out(weight, bias)
+        model.decoder.initialize_as_read_out(weight, bias)
         features = model.encode(torch.rand(1, 1, 16, 16))
         assert torch.allclose(model.decoder(features, (2, 2)), features @ weight.T + bias, atol=1e-4)
 
@@ -536,7 +536,7 @@ class TestStarts:
     def test_a_read_out_that_does_not_fit_is_refused(self, fields, shape, message):
         model = MaeFuseModel(small_config(**fields))
         with pytest.raises(ValueError, match=message):
-            model.decoder.start_as_read_out(torch.zeros(shape), torch.zeros(shape[0]))
+            model.decoder.initialize_as_read_out(torch.zeros(shape), torch.zeros(shape[0]))
 
 
 class TestBadInput:

@@ -41,18 +41,18 @@ def pairs():
 
 @pytest.fixture(scope="module")
 def expected(model, processor, pairs):
-    return [np.asarray(fuse_pair(model, processor, **pair).picture) for pair in pairs]
+    return [np.asarray(fuse_pair(model, processor, **pair).image) for pair in pairs]
 
 
 @pytest.fixture(scope="module")
 def website():
-    """An address that serves a 16-bit picture, nonsense, and nothing else."""
+    """An address that serves a 16-bit image, nonsense, and nothing else."""
     deep = BytesIO()
     Image.fromarray(ramp(64, 64).astype(np.uint16) * 100 + 7000).save(deep, "PNG")
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
-            content = {"/deep.png": deep.getvalue(), "/text.png": b"no picture"}.get(self.path)
+            content = {"/deep.png": deep.getvalue(), "/text.png": b"no image"}.get(self.path)
             self.send_response(200 if content else 404)
             self.end_headers()
             self.wfile.write(content or b"")
@@ -67,27 +67,27 @@ def website():
     server.server_close()
 
 
-def same(pictures, expected):
-    """Whether pictures are the expected ones, but for a rounding that a batch may turn."""
-    assert len(pictures) == len(expected)
-    return all(abs(np.asarray(one, int) - other).max() <= 1 for one, other in zip(pictures, expected))
+def same(images, expected):
+    """Whether images are the expected ones, but for a rounding that a batch may turn."""
+    assert len(images) == len(expected)
+    return all(abs(np.asarray(one, int) - other).max() <= 1 for one, other in zip(images, expected))
 
 
 class TestOnePair:
     def test_it_is_what_processor_and_model_make_of_it(self, fuse, pairs, expected):
-        picture = fuse(pairs[0]["infrared"], pairs[0]["visible"])
-        assert isinstance(picture, Image.Image) and picture.mode == "RGB" and picture.size == (64, 64)
-        assert np.array_equal(picture, expected[0])
+        image = fuse(pairs[0]["infrared"], pairs[0]["visible"])
+        assert isinstance(image, Image.Image) and image.mode == "RGB" and image.size == (64, 64)
+        assert np.array_equal(image, expected[0])
 
     def test_by_keyword_and_as_a_mapping(self, fuse, pairs, expected):
         assert np.array_equal(fuse(**pairs[1]), expected[1])
         assert np.array_equal(fuse({**pairs[1], "name": "a row of a dataset has more columns"}), expected[1])
 
     def test_paths_and_arrays(self, fuse, pairs, expected, tmp_path):
-        for half, picture in pairs[0].items():
-            picture.save(tmp_path / f"{half}.png")
+        for half, image in pairs[0].items():
+            image.save(tmp_path / f"{half}.png")
         assert np.array_equal(fuse(tmp_path / "infrared.png", str(tmp_path / "visible.png")), expected[0])
-        arrays = {half: np.asarray(picture) for half, picture in pairs[0].items()}
+        arrays = {half: np.asarray(image) for half, image in pairs[0].items()}
         assert np.array_equal(fuse(**arrays), expected[0])
         tensors = {half: torch.tensor(array) for half, array in arrays.items()}
         tensors["visible"] = tensors["visible"].permute(2, 0, 1)
@@ -126,8 +126,8 @@ class TestManyPairs:
 
     def test_a_generator_is_fused_while_it_is_read(self, fuse, pairs, expected):
         read = []
-        pictures = fuse(read.append(index) or pair for index, pair in enumerate(pairs))
-        assert np.array_equal(next(iter(pictures)), expected[0])
+        images = fuse(read.append(index) or pair for index, pair in enumerate(pairs))
+        assert np.array_equal(next(iter(images)), expected[0])
         assert len(read) < 3
         assert same(list(fuse(iter(tuple(pairs)))), expected)
 
@@ -135,7 +135,7 @@ class TestManyPairs:
         table = datasets.Dataset.from_list(pairs)
         assert same(list(fuse(table, batch_size=2, num_workers=0)), expected)
 
-    def test_pictures_are_read_by_workers(self, fuse, pairs, expected):
+    def test_images_are_read_by_workers(self, fuse, pairs, expected):
         assert same(fuse(pairs, num_workers=1), expected)
 
     def test_none(self, fuse):
@@ -145,12 +145,12 @@ class TestManyPairs:
 class TestParameters:
     def test_fusion_and_contour_reach_the_model(self, fuse, model, processor, pairs):
         for choice in ({"fusion": "mean"}, {"contour": "infrared"}):
-            assert np.array_equal(fuse(**pairs[0], **choice), fuse_pair(model, processor, **pairs[0], **choice).picture)
+            assert np.array_equal(fuse(**pairs[0], **choice), fuse_pair(model, processor, **pairs[0], **choice).image)
 
     def test_settings_reach_the_processor(self, fuse, model, processor, pairs):
         narrow = {"infrared_range": (50, 100)}
         result = fuse(**pairs[0], **narrow)
-        assert np.array_equal(result, fuse_pair(model, processor, **pairs[0], **narrow).picture)
+        assert np.array_equal(result, fuse_pair(model, processor, **pairs[0], **narrow).image)
         other_size = {"infrared": pairs[1]["infrared"], "visible": pairs[0]["visible"]}
         assert fuse(**other_size, resize_infrared=True).size == (64, 64)
 
@@ -199,11 +199,11 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["thermal.png"], "One picture came. Fusion needs two"),
+            (["thermal.png"], "One image came. Fusion needs two"),
             ([{"infrared": "thermal.png"}], "A pair is a mapping of 'infrared' and 'visible', but the keys infrared"),
             ([["thermal.png", "photo.png"]], "A pair is a mapping of 'infrared' and 'visible', but str came"),
-            ([["a.png"], ["b.png", "c.png"]], "1 infrared and 2 visible pictures came"),
-            (["a.png", ["b.png", "c.png"]], "no list of infrared and 2 visible pictures came"),
+            ([["a.png"], ["b.png", "c.png"]], "1 infrared and 2 visible images came"),
+            (["a.png", ["b.png", "c.png"]], "no list of infrared and 2 visible images came"),
             ([np.zeros((2, 8, 8, 3)) + np.arange(3), np.ones((2, 8, 8, 3))], "no content"),
         ],
     )
@@ -213,7 +213,7 @@ class TestBadInput:
 
     def test_a_batch_in_one_array(self, fuse):
         batch = np.stack([ramp(16, 16)] * 2)[..., None]
-        with pytest.raises(ValueError, match="A pair holds 2 pictures of each kind"):
+        with pytest.raises(ValueError, match="A pair holds 2 images of each kind"):
             fuse(batch, batch)
 
     def test_an_unknown_parameter(self, fuse, pairs):
@@ -225,15 +225,15 @@ class TestBadInput:
             fuse(tmp_path / "nothing.png", pairs[0]["visible"])
 
     @pytest.mark.parametrize("page", ["text.png", "missing.png"])
-    def test_addresses_that_hold_no_picture(self, fuse, pairs, website, page):
-        with pytest.raises(OSError, match=rf"infrared \({website}/{page}\): no picture could be had from there"):
+    def test_addresses_that_hold_no_image(self, fuse, pairs, website, page):
+        with pytest.raises(OSError, match=rf"infrared \({website}/{page}\): no image could be had from there"):
             fuse(f"{website}/{page}", pairs[0]["visible"])
 
     def test_nobody_answers(self, fuse, pairs):
-        with pytest.raises(OSError, match=r"visible \(http://127.0.0.1:9/x.png\): no picture could be had"):
+        with pytest.raises(OSError, match=r"visible \(http://127.0.0.1:9/x.png\): no image could be had"):
             fuse(pairs[0]["infrared"], "http://127.0.0.1:9/x.png", timeout=5)
 
     def test_broken_base64_is_not_printed_whole(self, fuse, pairs):
-        with pytest.raises(OSError, match="no picture could be had") as raised:
+        with pytest.raises(OSError, match="no image could be had") as raised:
             fuse("data:image/png;base64,?" + "A" * 10_000, pairs[0]["visible"])
         assert len(str(raised.value)) < 400

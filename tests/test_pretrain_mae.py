@@ -33,19 +33,19 @@ def test_positions_are_not_left_at_zero():
 
 
 def test_the_masked_loss_is_transformers_own():
-    model, pictures = autoencoder(), torch.randn(2, 1, 32, 32)
+    model, images = autoencoder(), torch.randn(2, 1, 32, 32)
     noise = torch.rand(2, 16, generator=torch.Generator().manual_seed(7))
-    losses = model(pictures, 0.75, seed=7)
-    assert torch.isclose(losses["masked"], model.mae(pictures, noise=noise).loss)
+    losses = model(images, 0.75, seed=7)
+    assert torch.isclose(losses["masked"], model.mae(images, noise=noise).loss)
 
 
-def test_the_read_out_is_compared_with_each_visible_tokens_own_pixels():
-    model, pictures = autoencoder(), torch.randn(2, 1, 32, 32)
+def test_the_read_out_is_compared_with_each_unmasked_tokens_own_pixels():
+    model, images = autoencoder(), torch.randn(2, 1, 32, 32)
     noise = torch.rand(2, 16, generator=torch.Generator().manual_seed(7))
-    losses = model(pictures, 0.75, seed=7)
-    tokens = model.read_out(model.mae.vit(pictures, noise=noise).last_hidden_state[:, 1:])
+    losses = model(images, 0.75, seed=7)
+    tokens = model.read_out(model.mae.vit(images, noise=noise).last_hidden_state[:, 1:])
     kept = noise.argsort(dim=1)[:, :4]
-    patches = pictures.unfold(2, 8, 8).unfold(3, 8, 8).reshape(2, 16, 64)
+    patches = images.unfold(2, 8, 8).unfold(3, 8, 8).reshape(2, 16, 64)
     errors = [(tokens[k, j] - patches[k, kept[k, j]]).square().mean() for k in range(2) for j in range(4)]
     assert torch.isclose(losses["read_out"], torch.stack(errors).mean())
 
@@ -64,7 +64,7 @@ def test_read_out_psnr_of_a_constant_prediction():
     model = autoencoder()
     torch.nn.init.zeros_(model.read_out.weight)
     torch.nn.init.constant_(model.read_out.bias, 0.5)
-    picture = torch.zeros(1, 17, 24, dtype=torch.uint8).numpy()
+    image = torch.zeros(1, 17, 24, dtype=torch.uint8).numpy()
     # 0.5 of the standard deviation above the mean is 0.6, so the error is 0.6 everywhere
-    psnr = read_out_psnr(model, [picture], mean=0.5, std=0.2)
+    psnr = read_out_psnr(model, [image], mean=0.5, std=0.2)
     assert abs(psnr - -10 * torch.tensor(0.36).log10()) < 1e-4

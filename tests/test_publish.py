@@ -52,7 +52,7 @@ limits: [It has never seen a cat.]
 
 @pytest.fixture(scope="module", autouse=True)
 def small_example():
-    """A small example picture, which takes less time to fuse."""
+    """A small example image, which takes less time to fuse."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(publish, "render_example_pair", lambda: render_example_pair(64, 80))
         yield
@@ -148,7 +148,7 @@ def test_the_space_as_it_is_sent_has_all_it_imports_and_names_its_model(tmp_path
     publish.write_space(tmp_path / "space", "org/fuse")
     card = SpaceCard.load(tmp_path / "space" / "README.md")
     assert card.data.models == ["org/fuse"] and card.data.python_version == "3.12"
-    assert "Give it a thermal picture" in card.text
+    assert "Give it a thermal image" in card.text
     code = "import app, maefuse_hf; print(maefuse_hf.__file__); print(maefuse_hf.SHIPPED_CHECKPOINT.is_dir())"
     environment = {**os.environ, "PYTHONPATH": "."}
     done = subprocess.run(
@@ -206,10 +206,10 @@ class TestCard:
         )
         assert "- It has never seen a cat." in card.text
 
-    def test_the_picture_shows_both_sources_and_the_result(self, card, published):
+    def test_the_image_shows_both_sources_and_the_result(self, card, published):
         (name,) = re.findall(r"!\[[^]]*\]\((.*?)\)", card.text)
-        with Image.open(published / name) as picture:
-            assert picture.width > 3 * picture.height
+        with Image.open(published / name) as image:
+            assert image.width > 3 * image.height
 
     def test_python_in_it_compiles(self, card):
         blocks = re.findall(r"^```python\n(.*?)^```", card.text, re.DOTALL | re.MULTILINE)

@@ -14,9 +14,9 @@ from training import publish, push_pairs
 def folder(tmp_path):
     """Three pairs: PNG, WebP, JPEG."""
     for number, suffix in enumerate(("png", "webp", "jpg")):
-        for half, picture in zip(("infrared", "visible"), render_example_pair(64, 72, seed=number)):
+        for half, image in zip(("infrared", "visible"), render_example_pair(64, 72, seed=number)):
             (tmp_path / "pairs" / half).mkdir(parents=True, exist_ok=True)
-            picture.save(tmp_path / "pairs" / half / f"{number}.{suffix}")
+            image.save(tmp_path / "pairs" / half / f"{number}.{suffix}")
     return tmp_path / "pairs"
 
 
@@ -38,7 +38,7 @@ def test_a_folder_with_metadata(folder):
 
 def test_all_problems_are_listed_and_nothing_is_sent(folder, capsys, monkeypatch):
     (folder / "visible" / "0.png").unlink()
-    (folder / "infrared" / "1.webp").write_bytes(b"no picture")
+    (folder / "infrared" / "1.webp").write_bytes(b"no image")
     Image.new("L", (72, 64), 9).save(folder / "infrared" / "2.jpg")
     monkeypatch.setattr(publish, "get_token", lambda: "hf_dummy")
     monkeypatch.setattr(datasets.Dataset, "push_to_hub", lambda *rest, **more: pytest.fail("sent"))

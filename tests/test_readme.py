@@ -35,7 +35,7 @@ def test_every_module_is_in_the_tree():
     assert modules - paths == set()
 
 
-def test_links_and_pictures_exist():
+def test_links_and_images_exist():
     targets = re.findall(r"\]\(([^)#]+)\)", README)
     assert targets
     assert [target for target in targets if not (ROOT / target).exists()] == []

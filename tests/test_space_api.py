@@ -46,9 +46,9 @@ def url(fuser, cache):
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pictures")
-    for name, picture in zip(("infrared", "visible"), render_example_pair(68, 84)):
-        picture.save(folder / f"{name}.png")
+    folder = tmp_path_factory.mktemp("images")
+    for name, image in zip(("infrared", "visible"), render_example_pair(68, 84)):
+        image.save(folder / f"{name}.png")
     return folder
 
 
@@ -63,14 +63,14 @@ def fuse(client, files, **settings):
 
 
 class TestClient:
-    def test_the_picture_is_what_python_gives(self, client, files, fuser):
-        expected = fuse_pair(fuser.model, fuser.processor, *render_example_pair(68, 84)).picture
-        with Image.open(fuse(client, files)) as picture:
-            assert picture.format == "PNG" and np.array_equal(picture, expected)
+    def test_the_image_is_what_python_gives(self, client, files, fuser):
+        expected = fuse_pair(fuser.model, fuser.processor, *render_example_pair(68, 84)).image
+        with Image.open(fuse(client, files)) as image:
+            assert image.format == "PNG" and np.array_equal(image, expected)
 
     def test_settings_have_names(self, client, files, fuser):
         infrared, visible = render_example_pair(68, 84)
-        plain = fuse_pair(fuser.model, fuser.processor, infrared, visible, contour="infrared").picture.convert("L")
+        plain = fuse_pair(fuser.model, fuser.processor, infrared, visible, contour="infrared").image.convert("L")
         expected = thermal_overlay(plain, np.asarray(infrared, np.float32) / 255, "ironbow")
         given = fuse(client, files, colour=False, palette="ironbow", contour="infrared")
         assert np.array_equal(Image.open(given), expected)
@@ -81,7 +81,7 @@ class TestClient:
         given = client.predict(
             handle_file(str(tmp_path / "raw.tiff")), handle_file(str(files / "visible.png")), api_name="/fuse"
         )
-        expected = fuse_pair(fuser.model, fuser.processor, raw, render_example_pair(68, 84)[1]).picture
+        expected = fuse_pair(fuser.model, fuser.processor, raw, render_example_pair(68, 84)[1]).image
         assert np.array_equal(Image.open(given), expected)
 
     def test_it_is_the_only_endpoint_and_its_parameters_are_typed(self, client):
@@ -99,7 +99,7 @@ class TestClient:
             "size_limit": "float",
             "resize_infrared": "bool",
         }
-        assert "into one picture that shows both" in endpoint["description"]
+        assert "into one image that shows both" in endpoint["description"]
         assert str(app.EXAMPLES) not in json.dumps(api)
 
     @pytest.mark.parametrize(
@@ -114,18 +114,16 @@ class TestClient:
             fuse(client, files, **change)
         assert error.value.message == message
 
-    def test_no_picture(self, client, files, tmp_path):
+    def test_no_image(self, client, files, tmp_path):
         (tmp_path / "notes.png").write_text("hello")
         with pytest.raises(AppError) as error:
             client.predict(
                 handle_file(str(tmp_path / "notes.png")), handle_file(str(files / "visible.png")), api_name="/fuse"
             )
-        assert (
-            error.value.message == "The infrared picture is no picture that can be read. Give PNG, TIFF, JPEG or WebP."
-        )
+        assert error.value.message == "The infrared image is no image that can be read. Give PNG, TIFF, JPEG or WebP."
 
-    def test_only_one_picture(self, client, files):
-        with pytest.raises(AppError, match="The infrared picture is missing"):
+    def test_only_one_image(self, client, files):
+        with pytest.raises(AppError, match="The infrared image is missing"):
             client.predict(None, handle_file(str(files / "visible.png")), api_name="/fuse")
 
     def test_sizes_that_differ(self, client, files, tmp_path):
@@ -137,8 +135,8 @@ class TestClient:
 
 
 class TestServer:
-    def call(self, url, *pictures):
-        data = [*pictures, True, "none", 1.0, "cfm", 1024, True]
+    def call(self, url, *images):
+        data = [*images, True, "none", 1.0, "cfm", 1024, True]
         event = httpx.post(f"{url}gradio_api/call/fuse", json={"data": data}).json()["event_id"]
         return httpx.get(f"{url}gradio_api/call/fuse/{event}", timeout=30).text
 
@@ -153,11 +151,11 @@ class TestServer:
         for path in ("/etc/passwd", str(files / "infrared.png"), str(app.EXAMPLES / ".." / "app.py")):
             answer = self.call(url, {"path": path, **marked}, visible)
             assert "event: error" in answer and "Traceback" not in answer and path not in answer
-            assert "no picture" not in answer, "the file was opened"
+            assert "no image" not in answer, "the file was opened"
 
     def test_no_address_within_the_network_is_fetched(self, url):
-        picture = {"path": f"{url}gradio_api/file={app.example_pairs()[0][1]}", "meta": FILE}
-        assert "event: error" in self.call(url, picture, picture)
+        image = {"path": f"{url}gradio_api/file={app.example_pairs()[0][1]}", "meta": FILE}
+        assert "event: error" in self.call(url, image, image)
 
     def test_files_that_are_too_large(self, url, tmp_path):
         (tmp_path / "large.png").write_bytes(bytes(21 * 1024**2))
@@ -198,12 +196,12 @@ class TestMcp:
     def test_it_fuses(self, url, files, fuser):
         names = ("infrared", "visible")
         encoded = {name: base64.b64encode((files / f"{name}.png").read_bytes()).decode() for name in names}
-        pictures = {name: f"data:image/png;base64,{text}" for name, text in encoded.items()}
-        result = self.run(url, lambda client: client.call_tool("fuse", pictures))
+        images = {name: f"data:image/png;base64,{text}" for name, text in encoded.items()}
+        result = self.run(url, lambda client: client.call_tool("fuse", images))
         assert not result.isError
-        picture = Image.open(io.BytesIO(base64.b64decode(result.content[0].data)))
-        expected = fuse_pair(fuser.model, fuser.processor, *render_example_pair(68, 84)).picture
-        assert np.array_equal(picture, expected)
+        image = Image.open(io.BytesIO(base64.b64decode(result.content[0].data)))
+        expected = fuse_pair(fuser.model, fuser.processor, *render_example_pair(68, 84)).image
+        assert np.array_equal(image, expected)
 
     def test_it_opens_no_file_of_the_server(self, url, files):
         paths = {"infrared": str(files / "infrared.png"), "visible": str(files / "visible.png")}

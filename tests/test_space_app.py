@@ -61,9 +61,9 @@ def test_the_api_s_documentation_names_ranges_and_choices_as_they_are():
     assert all(palette in text for palette in (app.NO_PALETTE, *app.PALETTES))
 
 
-def test_the_api_has_no_pictures_by_default(page):
+def test_the_api_has_no_images_by_default(page):
     (fuse,) = (function for function in page.fns.values() if function.api_visibility == "public")
-    assert [picture.value for picture in fuse.inputs[:2]] == [None, None]
+    assert [image.value for image in fuse.inputs[:2]] == [None, None]
 
 
 def test_a_tab_is_brought_up_to_date_only_if_open():
@@ -99,7 +99,7 @@ def test_the_requirements_are_the_package_s_and_the_extra_s():
     assert (SPACE / "requirements.txt").read_text().split() == needed
 
 
-def test_it_is_served_with_limits_and_its_pictures_are_deleted(page, monkeypatch):
+def test_it_is_served_with_limits_and_its_images_are_deleted(page, monkeypatch):
     calls = {}
     for name in ("queue", "launch"):
         monkeypatch.setattr(page, name, lambda name=name, **options: calls.update({name: options}))

@@ -74,7 +74,7 @@ def page(request, browser, url):
     page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(url)
-    wait_for_picture(page, "#against-photo", 640)
+    wait_for_image(page, "#against-photo", 640)
     yield page
     context.close()
     assert elsewhere == [] and errors == []
@@ -82,27 +82,27 @@ def page(request, browser, url):
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pictures")
-    for name, picture in zip(("infrared", "visible"), render_example_pair(*SIZE)):
-        picture.save(folder / f"{name}.png")
+    folder = tmp_path_factory.mktemp("images")
+    for name, image in zip(("infrared", "visible"), render_example_pair(*SIZE)):
+        image.save(folder / f"{name}.png")
     render_example_pair(*SIZE)[0].resize((80, 64)).save(folder / "small.png")
     (folder / "notes.png").write_text("hello")
     return folder
 
 
-def wait_for_picture(page, where, width):
-    """Until every picture there has this width, and there is one."""
+def wait_for_image(page, where, width):
+    """Until every image there has this width, and there is one."""
     page.wait_for_function(
         """([where, width]) => {
-            const pictures = [...document.querySelectorAll(`${where} img`)];
-            return pictures.length && pictures.every(one => one.complete && one.naturalWidth === width);
+            const images = [...document.querySelectorAll(`${where} img`)];
+            return images.length && images.every(one => one.complete && one.naturalWidth === width);
         }""",
         arg=[where, width],
     )
 
 
 def upload(page, where, file):
-    """In place of the picture that is there."""
+    """In place of the image that is there."""
     page.locator(where).get_by_label("Remove Image").click()
     page.locator(f"{where} input[type=file]").set_input_files(file)
     page.locator(f"{where} img").wait_for()
@@ -111,9 +111,9 @@ def upload(page, where, file):
 def test_upload_fuse_slide_download(page, files, fuser, tmp_path):
     upload(page, "#infrared", files / "infrared.png")
     upload(page, "#visible", files / "visible.png")
-    wait_for_picture(page, "#visible", SIZE[1])
+    wait_for_image(page, "#visible", SIZE[1])
     page.locator("#fuse").click()
-    wait_for_picture(page, "#against-photo", SIZE[1])
+    wait_for_image(page, "#against-photo", SIZE[1])
     page.screenshot(path=tmp_path / "page.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
 
@@ -130,15 +130,15 @@ def test_upload_fuse_slide_download(page, files, fuser, tmp_path):
     with page.expect_download() as download:
         page.locator("#download").click()
     assert download.value.suggested_filename == "fused.png"
-    expected = fuse_pair(fuser.model, fuser.processor, *render_example_pair(*SIZE)).picture
-    with Image.open(download.value.path()) as picture:
-        assert picture.format == "PNG" and np.array_equal(picture, expected)
+    expected = fuse_pair(fuser.model, fuser.processor, *render_example_pair(*SIZE)).image
+    with Image.open(download.value.path()) as image:
+        assert image.format == "PNG" and np.array_equal(image, expected)
 
 
 def test_an_example_is_one_click_away(page):
     page.locator(".gallery-item").nth(1).click()
     for where in ("#infrared", "#visible", "#against-photo"):
-        wait_for_picture(page, where, 480)
+        wait_for_image(page, where, 480)
 
 
 def test_tabs_and_settings(page, fuser, files):
@@ -150,7 +150,7 @@ def test_tabs_and_settings(page, fuser, files):
     page.locator("#settings").get_by_text("Settings").click()
     page.get_by_label("ironbow").check()
     page.locator("#fuse").click()
-    wait_for_picture(page, "#against-infrared, #against-photo", SIZE[1])
+    wait_for_image(page, "#against-infrared, #against-photo", SIZE[1])
     page.wait_for_function("before => document.querySelector('#numbers').innerText !== before", arg=numbers)
     with page.expect_download() as download:
         page.locator("#download").click()
@@ -170,10 +170,10 @@ def test_problems_are_said_and_can_be_solved(page, files):
     upload(page, "#infrared", files / "notes.png")
     upload(page, "#visible", files / "visible.png")
     page.locator("#fuse").click()
-    page.get_by_text("The infrared picture is no picture that can be read").wait_for()
+    page.get_by_text("The infrared image is no image that can be read").wait_for()
     upload(page, "#infrared", files / "small.png")
     page.locator("#fuse").click()
     page.get_by_text("80 × 64 pixels, the photo 160 × 128").wait_for()
     page.get_by_label("Resize infrared to the photo").check()
     page.locator("#fuse").click()
-    wait_for_picture(page, "#against-photo", SIZE[1])
+    wait_for_image(page, "#against-photo", SIZE[1])

@@ -9,11 +9,11 @@ from fusing import (
     Fuser,
     Pair,
     Settings,
-    as_grey_picture,
+    as_grey_image,
     check_sizes,
     limited,
+    open_image,
     open_pair,
-    open_picture,
     upright_size,
 )
 from PIL import Image
@@ -35,7 +35,7 @@ def pair():
 
 
 def deep(infrared):
-    """The same picture as a thermal camera's raw values."""
+    """The same image as a thermal camera's raw values."""
     return Image.fromarray(np.asarray(infrared).astype(np.uint16) * 8 + 7000)
 
 
@@ -62,15 +62,15 @@ class TestSettings:
 
 
 class TestFuse:
-    def test_by_default_it_is_the_package_s_own_picture(self, fuser, pair):
-        expected = fuse_pair(fuser.model, fuser.processor, pair.infrared, pair.visible).picture
+    def test_by_default_it_is_the_package_s_own_image(self, fuser, pair):
+        expected = fuse_pair(fuser.model, fuser.processor, pair.infrared, pair.visible).image
         assert np.array_equal(fuser.fuse(pair, Settings()), expected)
 
     @pytest.mark.parametrize("contour", ["cfm", "infrared"])
     @pytest.mark.parametrize("fusion", ["mean", "cfm", "mfm"])
     def test_strategies_and_contours(self, fuser, pair, fusion, contour):
         guide = contour if fusion == "mfm" else "cfm"
-        expected = fuse_pair(fuser.model, fuser.processor, pair.infrared, pair.visible, fusion, guide).picture
+        expected = fuse_pair(fuser.model, fuser.processor, pair.infrared, pair.visible, fusion, guide).image
         assert np.array_equal(fuser.fuse(pair, Settings(contour=contour), fusion), expected)
 
     def test_without_colour_it_is_the_grey_of_the_same(self, fuser, pair):
@@ -84,7 +84,7 @@ class TestFuse:
             painted = fuser.fuse(pair, Settings(colour=colour, palette="rainbow"))
             assert np.array_equal(painted, thermal_overlay(plain, heat, "rainbow"))
 
-    @pytest.mark.parametrize("convert", [lambda picture: picture, deep])
+    @pytest.mark.parametrize("convert", [lambda image: image, deep])
     def test_gamma_is_applied_to_scaled_infrared_alone(self, fuser, pair, convert):
         pair = Pair(convert(pair.infrared), pair.visible)
         plain, bright = (fuser.prepare(pair, Settings(infrared_gamma=gamma)) for gamma in (1.0, 0.5))
@@ -92,16 +92,16 @@ class TestFuse:
         assert torch.equal(bright["visible"], plain["visible"])
         assert plain["infrared"].max() == pytest.approx(1, abs=0.1)
         expected = fuser.model(bright["infrared"], bright["visible"]).fused
-        picture = fuser.processor.post_process_image_fusion(expected, bright)[0]
-        assert np.array_equal(fuser.fuse(pair, Settings(infrared_gamma=0.5)), picture)
+        image = fuser.processor.post_process_image_fusion(expected, bright)[0]
+        assert np.array_equal(fuser.fuse(pair, Settings(infrared_gamma=0.5)), image)
 
     def test_size_limit_only_reduces_and_the_result_keeps_its_size(self, fuser):
         wide = Pair(*render_example_pair(200, 400))
         inputs = fuser.prepare(wide, Settings(size_limit=256))
         assert inputs["resized_sizes"].tolist() == [[128, 256]]
-        expected = fuse_pair(fuser.model, fuser.processor, wide.infrared, wide.visible, size=(128, 256)).picture
-        picture = fuser.fuse(wide, Settings(size_limit=256))
-        assert picture.size == (400, 200) and np.array_equal(picture, expected)
+        expected = fuse_pair(fuser.model, fuser.processor, wide.infrared, wide.visible, size=(128, 256)).image
+        image = fuser.fuse(wide, Settings(size_limit=256))
+        assert image.size == (400, 200) and np.array_equal(image, expected)
         assert "resized_sizes" not in fuser.prepare(wide, Settings(size_limit=400))
 
     def test_a_model_with_a_size_of_its_own_keeps_it(self, fuser):
@@ -114,7 +114,7 @@ class TestFuse:
         brighter = np.asarray(fuser.seen(pair, Settings(infrared_gamma=0.5)), float)
         np.testing.assert_allclose(brighter, 255 * np.sqrt(np.asarray(pair.infrared) / 255), atol=0.51)
 
-    def test_of_an_empty_picture_every_place_is_even(self, fuser, pair):
+    def test_of_an_empty_image_every_place_is_even(self, fuser, pair):
         outputs = fuser.run_empty(fuser.prepare(pair, Settings()), "cfm")
         assert torch.equal(outputs.infrared_features, outputs.visible_features)
 
@@ -146,16 +146,16 @@ class TestOpen:
 
     def test_one_is_missing(self, tmp_path, pair):
         pair.visible.save(tmp_path / "v.png")
-        with pytest.raises(ValueError, match=r"The infrared picture is missing. Give both"):
+        with pytest.raises(ValueError, match=r"The infrared image is missing. Give both"):
             open_pair(None, str(tmp_path / "v.png"))
         with pytest.raises(ValueError, match="The photo is missing"):
             open_pair(str(tmp_path / "v.png"), None)
 
     @pytest.mark.parametrize("content", [b"", b"hello", b"<svg xmlns='http://www.w3.org/2000/svg'/>"])
-    def test_no_picture(self, tmp_path, content):
+    def test_no_image(self, tmp_path, content):
         (tmp_path / "secret.png").write_bytes(content)
-        with pytest.raises(OSError, match=r"The photo is no picture that can be read. Give PNG") as error:
-            open_picture(str(tmp_path / "secret.png"), "photo")
+        with pytest.raises(OSError, match=r"The photo is no image that can be read. Give PNG") as error:
+            open_image(str(tmp_path / "secret.png"), "photo")
         assert "secret" not in str(error.value)
 
     @pytest.mark.parametrize("kind", ["png", "jpeg", "tiff", "webp"])
@@ -164,22 +164,22 @@ class TestOpen:
         pair.visible.save(file)
         whole = file.read_bytes()
         file.write_bytes(whole[: len(whole) // 2])
-        with pytest.raises(OSError, match=r"The photo is (damaged|no picture)") as error:
-            open_picture(str(file), "photo")
+        with pytest.raises(OSError, match=r"The photo is (damaged|no image)") as error:
+            open_image(str(file), "photo")
         assert "secret" not in str(error.value)
 
     def test_a_deleted_one(self, tmp_path):
         with pytest.raises(OSError, match=r"The photo is no longer here.*Upload it again") as error:
-            open_picture(str(tmp_path / "gone.png"), "photo")
+            open_image(str(tmp_path / "gone.png"), "photo")
         assert str(tmp_path) not in str(error.value)
 
     def test_too_many_pixels(self, tmp_path):
         side = int(MOST_PIXELS**0.5) + 1
         Image.new("1", (side, side)).save(tmp_path / "large.png")
         with pytest.raises(ValueError, match=f"The photo is too large: {side} × {side} pixels are 30 million"):
-            open_picture(str(tmp_path / "large.png"), "photo")
+            open_image(str(tmp_path / "large.png"), "photo")
 
 
-def test_grey_pictures_are_rounded_and_clipped():
-    picture = as_grey_picture(np.array([[-1, 0.4 / 255, 0.6 / 255, 2]]))
-    assert np.asarray(picture).tolist() == [[0, 0, 1, 255]]
+def test_grey_images_are_rounded_and_clipped():
+    image = as_grey_image(np.array([[-1, 0.4 / 255, 0.6 / 255, 2]]))
+    assert np.asarray(image).tolist() == [[0, 0, 1, 255]]

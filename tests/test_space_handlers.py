@@ -15,7 +15,7 @@ from maefuse_hf.inference.pair_fusion import fuse_pair
 
 @pytest.fixture(scope="module")
 def model():
-    return small_model(fusion_attention="local", merging_competition=True)
+    return small_model(fusion_attention="local", merging_joint_softmax=True)
 
 
 @pytest.fixture
@@ -26,10 +26,10 @@ def handlers(model, tmp_path):
 @pytest.fixture
 def uploads(handlers):
     """Two files where Gradio puts what people upload."""
-    pictures = dict(zip(("infrared.png", "visible.png"), render_example_pair(68, 84)))
-    for name, picture in pictures.items():
-        picture.save(handlers.folder / name)
-    return [{"path": str(handlers.folder / name)} for name in pictures]
+    images = dict(zip(("infrared.png", "visible.png"), render_example_pair(68, 84)))
+    for name, image in images.items():
+        image.save(handlers.folder / name)
+    return [{"path": str(handlers.folder / name)} for name in images]
 
 
 def job_of(uploads, **settings):
@@ -38,11 +38,11 @@ def job_of(uploads, **settings):
 
 class TestFuse:
     def test_the_file_is_what_the_package_gives(self, handlers, uploads):
-        expected = fuse_pair(handlers.fuser.model, handlers.fuser.processor, *render_example_pair(68, 84)).picture
+        expected = fuse_pair(handlers.fuser.model, handlers.fuser.processor, *render_example_pair(68, 84)).image
         path = Path(handlers.fuse(*uploads))
         assert path.name == "fused.png" and handlers.folder in path.parents
-        with Image.open(path) as picture:
-            assert picture.format == "PNG" and picture.mode == "RGB" and np.array_equal(picture, expected)
+        with Image.open(path) as image:
+            assert image.format == "PNG" and image.mode == "RGB" and np.array_equal(image, expected)
 
     def test_settings_come_in_the_order_of_the_page(self, handlers, uploads):
         settings = (False, "arctic", 0.5, "infrared", 300, True)
@@ -69,10 +69,10 @@ class TestFuse:
         with pytest.raises(gr.Error, match=message):
             handlers.fuse(*uploads, **settings)
 
-    def test_a_missing_picture_is_said(self, handlers, uploads):
+    def test_a_missing_image_is_said(self, handlers, uploads):
         with pytest.raises(gr.Error, match="The photo is missing"):
             handlers.fuse(uploads[0], None)
-        with pytest.raises(gr.Error, match="The infrared picture is missing"):
+        with pytest.raises(gr.Error, match="The infrared image is missing"):
             handlers.fuse({"path": None}, uploads[1])
 
 
@@ -140,27 +140,27 @@ class TestTabs:
         assert table != handlers.numbers(job_of(uploads, infrared_gamma=0.5))
 
     def test_insights_are_as_large_as_what_the_model_saw(self, handlers, uploads):
-        pictures = handlers.insights(job_of(uploads))
-        assert [picture.size for picture in pictures] == [(84, 68)] * 4
-        infrared, visible, contour, merging = (np.asarray(picture) for picture in pictures)
+        images = handlers.insights(job_of(uploads))
+        assert [image.size for image in images] == [(84, 68)] * 4
+        infrared, visible, contour, merging = (np.asarray(image) for image in images)
         assert not np.array_equal(infrared, visible) and np.ptp(contour) > 100 and merging.shape == (68, 84, 3)
 
-    def test_a_model_without_shares_shows_its_features(self, uploads, handlers):
+    def test_a_model_without_weights_shows_its_features(self, uploads, handlers):
         other = Handlers(Fuser(small_model(), handlers.fuser.processor), handlers.folder)
-        pictures = other.insights(job_of(uploads))
-        assert pictures[3] is None and all(picture.size == (84, 68) for picture in pictures[:3])
+        images = other.insights(job_of(uploads))
+        assert images[3] is None and all(image.size == (84, 68) for image in images[:3])
 
     def test_strategies(self, handlers, uploads):
         pair = render_example_pair(68, 84)
-        for strategy, picture in zip(STRATEGIES, handlers.strategies(job_of(uploads))):
-            expected = fuse_pair(handlers.fuser.model, handlers.fuser.processor, *pair, strategy).picture
-            assert np.array_equal(picture, expected)
+        for strategy, image in zip(STRATEGIES, handlers.strategies(job_of(uploads))):
+            expected = fuse_pair(handlers.fuser.model, handlers.fuser.processor, *pair, strategy).image
+            assert np.array_equal(image, expected)
 
-    def test_pictures_that_are_gone(self, handlers, uploads):
+    def test_images_that_are_gone(self, handlers, uploads):
         job = job_of(uploads)
         Path(job[0]).unlink()
         for look in (handlers.numbers, handlers.insights, handlers.strategies):
-            with pytest.raises(gr.Error, match="The infrared picture is no longer here"):
+            with pytest.raises(gr.Error, match="The infrared image is no longer here"):
                 look(job)
 
 

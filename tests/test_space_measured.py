@@ -14,15 +14,15 @@ def test_the_values_are_the_package_s():
     fused = Image.blend(infrared.convert("RGB"), visible, 0.4)
     values = measure({"fused": fused, "photo alone": visible}, infrared, visible)
     assert list(values) == list(MEANINGS)
-    for column, picture in enumerate((fused, visible)):
-        trio = [luminance(one) for one in (picture, infrared, visible)]
+    for column, image in enumerate((fused, visible)):
+        trio = [luminance(one) for one in (image, infrared, visible)]
         expected = fusion_metrics(*trio, allow_undefined=True)
         for name, row in values.items():
             np.testing.assert_equal(row[column], expected[name].item())
     assert math.isnan(values["SCD"][1]) and not math.isnan(values["SCD"][0])
 
 
-def test_large_pictures_are_reduced():
+def test_large_images_are_reduced():
     assert luminance(Image.new("RGB", (3 * LONGEST_SIDE, LONGEST_SIDE))).shape == (
         1,
         1,

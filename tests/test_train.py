@@ -25,13 +25,13 @@ from training import pretrain_mae, train
 ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / "training" / "configs"
 LAUNCH = (sys.executable, "-m", "accelerate.commands.launch", "--config_file")
-ONE_PROCESS = (*LAUNCH, str(CONFIGS / "accelerate" / "one_processor.yaml"))
-TWO_PROCESSES = (*LAUNCH, str(CONFIGS / "accelerate" / "two_processes_on_one_processor.yaml"))
+ONE_PROCESS = (*LAUNCH, str(CONFIGS / "accelerate" / "one_cpu.yaml"))
+TWO_PROCESSES = (*LAUNCH, str(CONFIGS / "accelerate" / "two_processes_on_one_cpu.yaml"))
 ENVIRONMENT = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
 
 
 def run(script, *arguments, launcher=ONE_PROCESS):
-    """Run a training script from another folder, on the processor; returns the finished process."""
+    """Run a training script from another folder, on the CPU; returns the finished process."""
     command = [*launcher, str(ROOT / "training" / script), *map(str, arguments)]
     finished = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=280)
     assert finished.returncode == 0, finished.stderr
@@ -161,7 +161,7 @@ class TestOneRun:
             assert np.mean(falling[-5:]) < np.mean(falling[:5])
 
     def test_progress_names_stage_epoch_terms_and_speed(self, trained):
-        assert re.search(r"mfm_fuse: 100%.*picture/s, epoch=40\.00, intensity=0\.\d+, gradient=0\.\d+", trained[1])
+        assert re.search(r"mfm_fuse: 100%.*image/s, epoch=40\.00, intensity=0\.\d+, gradient=0\.\d+", trained[1])
         assert re.search(r"cfm_align, step 10: validation alignment [\d.e-]+", trained[1])
 
     def test_samples_show_both_inputs_and_the_result(self, trained):
@@ -269,7 +269,7 @@ class TestData:
         run_here(monkeypatch, *fixed, "--output_dir", tmp_path / "plain")
         cache = [f"feature_cache.folder={tmp_path / 'cache'}", "feature_cache.dtype=float32"]
         run_here(monkeypatch, *fixed, *cache, "--output_dir", tmp_path / "cached")
-        # six training pairs, two crops of each, two pictures of sixteen tokens of 64 numbers
+        # six training pairs, two crops of each, two images of sixteen tokens of 64 numbers
         assert f"12 crops, {12 * 2 * 16 * 64 * 4 / 1000:.1f}kB" in capsys.readouterr().out
         assert_close_run(tmp_path / "cached", tmp_path / "plain")
 
@@ -289,7 +289,7 @@ class TestData:
     def test_all_bad_pairs_are_listed_before_anything_runs(self, arguments, pairs, tmp_path, monkeypatch):
         broken = shutil.copytree(pairs, tmp_path / "pairs")
         (broken / "visible" / "0003.png").unlink()
-        (broken / "infrared" / "0005.png").write_bytes(b"no picture")
+        (broken / "infrared" / "0005.png").write_bytes(b"no image")
         with pytest.raises(ValueError, match=r"2 problems[\s\S]*0003[\s\S]*0005"):
             run_here(monkeypatch, *arguments, f"data.pairs={broken}", "--output_dir", tmp_path / "run")
         assert not (tmp_path / "run" / "checkpoints").exists()
@@ -302,11 +302,11 @@ class TestFurther:
             f"start: {{model: {trained[0] / 'final'}}}\n"
             "stages: {mfm_fuse: {steps: 2, trains: [merging_fusion, decoder]}}\n"
             "loss_weights: {intensity: 0.0, gradient: 1.0, laplacian: 2.0}\n"
-            "model: {attention_window: 2}\n"
+            "model: {tile_size: 2}\n"
             "batch_size: 2\n"
         )
         run_here(monkeypatch, "--config", tmp_path / "further.yaml", "--output_dir", tmp_path / "further")
-        assert MaeFuseModel.from_pretrained(tmp_path / "further" / "final").config.attention_window == 2
+        assert MaeFuseModel.from_pretrained(tmp_path / "further" / "final").config.tile_size == 2
         before, after = weights(trained[0]), weights(tmp_path / "further")
         changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
         assert changed == {"merging_fusion", "decoder"}

@@ -10,8 +10,8 @@ from training.crops import (
     LARGEST_SEED,
     EpochDraws,
     FixedPairCrops,
+    ImageCrops,
     PairCrops,
-    PictureCrops,
     StreamedPairCrops,
     WeightedDraws,
     augmented_crop,
@@ -22,16 +22,16 @@ from training.data import Pairs, decode_row, load_table, split_stream
 PLAIN = DataConfig(pairs="", crop_size=4, gamma_range=(1.0, 1.0))
 
 
-def pairs_of(*pictures) -> Pairs:
-    return Pairs([f"scene {number}" for number in range(len(pictures))], pictures.__getitem__)
+def pairs_of(*images) -> Pairs:
+    return Pairs([f"scene {number}" for number in range(len(images))], images.__getitem__)
 
 
 class TestAugmentedCrop:
     def test_both_modalities_share_crop_and_flip(self):
-        picture = ramp(9, 11)
+        image = ramp(9, 11)
         seen = set()
         for seed in range(60):
-            crop = augmented_crop(np.stack([picture, 255 - picture]), seed, PLAIN)
+            crop = augmented_crop(np.stack([image, 255 - image]), seed, PLAIN)
             assert crop.shape == (2, 4, 4)
             assert torch.allclose(crop[0] + crop[1], torch.ones(4, 4))
             pixels = (crop[0] * 255).round()
@@ -50,10 +50,10 @@ class TestAugmentedCrop:
 
     def test_a_fixed_gamma_and_gain_are_applied_in_this_order(self):
         config = DataConfig(pairs="", crop_size=4, gamma_range=(2.0, 2.0), gain_range=(0.5, 0.5))
-        picture = ramp(4, 4) * 20
-        squared = (torch.from_numpy(picture) / 255) ** 2
+        image = ramp(4, 4) * 20
+        squared = (torch.from_numpy(image) / 255) ** 2
         expected = squared.mean() + 0.5 * (squared - squared.mean())
-        crop = augmented_crop(picture[None], 1, config)[0]
+        crop = augmented_crop(image[None], 1, config)[0]
         assert torch.allclose(crop, expected, atol=1e-6) or torch.allclose(crop.flip(-1), expected, atol=1e-6)
 
     def test_black_hot_inverts_infrared_alone(self):
@@ -66,10 +66,10 @@ class TestAugmentedCrop:
         assert inverted == pytest.approx(100, abs=25)
 
     def test_a_seed_repeats_its_crop(self):
-        picture = np.stack([ramp(9, 11)] * 2)
-        first = augmented_crop(picture, 3, PLAIN)
-        assert torch.equal(augmented_crop(picture, 3, PLAIN), first)
-        assert not torch.equal(augmented_crop(picture, 4, PLAIN), first)
+        image = np.stack([ramp(9, 11)] * 2)
+        first = augmented_crop(image, 3, PLAIN)
+        assert torch.equal(augmented_crop(image, 3, PLAIN), first)
+        assert not torch.equal(augmented_crop(image, 4, PLAIN), first)
 
 
 def test_the_centre_crop():
@@ -77,32 +77,32 @@ def test_the_centre_crop():
     assert torch.equal((crop[0] * 255).round(), torch.from_numpy(ramp(6, 9)[1:5, 2:6]).float())
 
 
-def test_single_pictures():
-    crops = PictureCrops([ramp(9, 9)[None]], PLAIN)
+def test_single_images():
+    crops = ImageCrops([ramp(9, 9)[None]], PLAIN)
     assert len(crops) == 1 and torch.equal(crops[0, 5], augmented_crop(ramp(9, 9)[None], 5, PLAIN))
     with pytest.raises(ValueError, match="it is 3x9, smaller than the crop of 4; lower crop_size or leave it out"):
-        PictureCrops([np.stack([ramp(9, 9)]), np.stack([ramp(3, 9)])], PLAIN)
+        ImageCrops([np.stack([ramp(9, 9)]), np.stack([ramp(3, 9)])], PLAIN)
 
 
 class TestPairCrops:
-    PICTURES = np.stack([ramp(9, 9), ramp(9, 9) + 3]), np.stack([ramp(9, 7), ramp(9, 7)])
+    IMAGES = np.stack([ramp(9, 9), ramp(9, 9) + 3]), np.stack([ramp(9, 7), ramp(9, 7)])
 
-    def test_items_are_both_pictures_and_their_scene(self):
-        crops = PairCrops(pairs_of(*self.PICTURES), PLAIN)
+    def test_items_are_both_images_and_their_scene(self):
+        crops = PairCrops(pairs_of(*self.IMAGES), PLAIN)
         item = crops[1, 5]
-        expected = augmented_crop(self.PICTURES[1], 5, PLAIN)
+        expected = augmented_crop(self.IMAGES[1], 5, PLAIN)
         assert item["scene"] == 1 and crops.name(1) == "scene 1" and len(crops) == 2
         assert torch.equal(torch.cat([item["infrared"], item["visible"]]), expected)
 
     def test_fixed_crops_are_the_same_whatever_the_draw(self):
         config = DataConfig(pairs="", crop_size=4, crops_per_pair=3)
-        crops = FixedPairCrops(pairs_of(*self.PICTURES), config, seed=7)
+        crops = FixedPairCrops(pairs_of(*self.IMAGES), config, seed=7)
         assert len(crops) == 6
         assert [crops[index, 0]["scene"] for index in range(6)] == [0, 0, 0, 1, 1, 1]
         for index in range(6):
             assert torch.equal(crops[index, 0]["infrared"], crops[index, 99]["infrared"])
         assert not torch.equal(crops[0, 0]["visible"], crops[1, 0]["visible"])
-        other = FixedPairCrops(pairs_of(*self.PICTURES), config, seed=8)
+        other = FixedPairCrops(pairs_of(*self.IMAGES), config, seed=8)
         assert not torch.equal(crops[0, 0]["infrared"], other[0, 0]["infrared"])
 
 

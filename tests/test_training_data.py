@@ -50,7 +50,7 @@ class TestPairs:
 
 
 @pytest.mark.parametrize("in_memory", [True, False])
-def test_a_pair_is_read_as_luminance_infrared_first_and_deep_pictures_are_scaled(tmp_path, in_memory):
+def test_a_pair_is_read_as_luminance_infrared_first_and_deep_images_are_scaled(tmp_path, in_memory):
     colour = np.zeros((4, 5, 3), np.uint8)
     colour[..., 0] = 200
     colour[0, 0] = 255
@@ -97,7 +97,7 @@ def test_a_folder_without_pairs(tmp_path):
 
 
 def test_a_name_that_is_nothing(tmp_path):
-    with pytest.raises(OSError, match=f"Cannot open the pairs {tmp_path / 'none'}. It is no folder of pictures"):
+    with pytest.raises(OSError, match=f"Cannot open the pairs {tmp_path / 'none'}. It is no folder of images"):
         open_pairs(small(tmp_path / "none"))
 
 
@@ -118,9 +118,9 @@ class TestTables:
 
     @pytest.mark.parametrize("streaming", [False, True])
     def test_a_row_that_cannot_be_decoded_is_named(self, tmp_path, streaming):
-        picture = {"bytes": b"no picture", "path": None}
+        image = {"bytes": b"no image", "path": None}
         features = datasets.Features({name: datasets.Image() for name in ("infrared", "visible")})
-        table = datasets.Dataset.from_dict({"infrared": [picture], "visible": [picture]}, features=features)
+        table = datasets.Dataset.from_dict({"infrared": [image], "visible": [image]}, features=features)
         table.to_parquet(tmp_path / "a.parquet")
         data = small(tmp_path / "*.parquet", streaming=streaming, validation_pairs=1)
         with pytest.raises(ValueError, match="row 0: cannot identify image file"):

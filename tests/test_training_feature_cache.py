@@ -15,14 +15,14 @@ from training.stages import STAGES, GuidedStep
 
 
 def fixed_crops(seed=0, **fields):
-    pictures = [np.stack([ramp(40, 40), ramp(40, 40) + number]) for number in range(3)]
+    images = [np.stack([ramp(40, 40), ramp(40, 40) + number]) for number in range(3)]
     data = DataConfig(**{"pairs": "", "crop_size": 32, "crops_per_pair": 2, **fields})
-    return FixedPairCrops(Pairs("abc", pictures.__getitem__), data, seed)
+    return FixedPairCrops(Pairs("abc", images.__getitem__), data, seed)
 
 
 def encode_all(model, crops):
-    pictures = torch.stack([torch.cat([crops[k, 0]["infrared"], crops[k, 0]["visible"]]) for k in range(len(crops))])
-    return model.encode(pictures.flatten(0, 1)[:, None]).unflatten(0, (-1, 2))
+    images = torch.stack([torch.cat([crops[k, 0]["infrared"], crops[k, 0]["visible"]]) for k in range(len(crops))])
+    return model.encode(images.flatten(0, 1)[:, None]).unflatten(0, (-1, 2))
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", 1e-5), ("float16", 2e-3)])
@@ -37,7 +37,7 @@ def test_a_cache_holds_what_the_encoder_makes_of_each_crop(tmp_path, capsys, dty
         assert item["infrared_features"].dtype == getattr(torch, dtype)
         assert torch.allclose(item["infrared_features"].float(), expected[index, 0], atol=tolerance)
         assert torch.allclose(item["visible_features"].float(), expected[index, 1], atol=tolerance)
-    # six crops of two pictures of sixteen tokens of 32 numbers
+    # six crops of two images of sixteen tokens of 32 numbers
     size = 6 * 2 * 16 * 32 * np.dtype(dtype).itemsize
     assert f"6 crops, {size / 1000:.1f}kB" in capsys.readouterr().out
 
@@ -49,7 +49,7 @@ def test_a_cache_is_made_once_and_a_broken_off_one_again(tmp_path, monkeypatch, 
     (tmp_path / f"{key}.partial").write_bytes(b"stopped here")
     first = cache_features(crops, model, config, 4, accelerator)
     assert [path.name for path in tmp_path.iterdir()] == [f"{key}.npy"]
-    monkeypatch.setattr(model, "encode", lambda pictures: pytest.fail("the encoder ran again"))
+    monkeypatch.setattr(model, "encode", lambda images: pytest.fail("the encoder ran again"))
     again = cache_features(crops, model, config, 4, accelerator)
     assert np.array_equal(first.features, again.features)
     assert "It is there already." in capsys.readouterr().out
@@ -59,15 +59,15 @@ def test_the_key_names_everything_that_the_features_depend_on():
     model, config = small_model(), FeatureCacheConfig("folder")
     other_weights = small_model()
     torch.nn.init.normal_(other_weights.encoder.layernorm.bias)
-    other_pictures = fixed_crops()
-    other_pictures.pairs = other_pictures.pairs.select([0, 2, 1])
+    other_images = fixed_crops()
+    other_images.pairs = other_images.pairs.select([0, 2, 1])
     keys = [
         cache_key(fixed_crops(), model, config, "no"),
         cache_key(fixed_crops(), other_weights, config, "no"),
         cache_key(fixed_crops(), small_model(use_cls_token=False), config, "no"),
         cache_key(fixed_crops(seed=1), model, config, "no"),
         cache_key(fixed_crops(gamma_range=(0.5, 0.6)), model, config, "no"),
-        cache_key(other_pictures, model, config, "no"),
+        cache_key(other_images, model, config, "no"),
         cache_key(fixed_crops(), model, FeatureCacheConfig("folder", "float32"), "no"),
         cache_key(fixed_crops(), model, config, "bf16"),
     ]

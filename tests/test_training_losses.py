@@ -22,17 +22,17 @@ from training.losses import (
 
 
 def test_terms_are_named():
-    picture = torch.rand(1, 1, 8, 8)
-    assert reconstruction_terms(picture + 0.5, picture)["reconstruction"] == pytest.approx(0.25)
+    image = torch.rand(1, 1, 8, 8)
+    assert reconstruction_terms(image + 0.5, image)["reconstruction"] == pytest.approx(0.25)
     features = torch.rand(1, 4, 8)
     assert alignment_terms(features + 2, features, features)["alignment"] == pytest.approx(4)
-    terms = fusion_terms(picture, picture, picture, {"gradient": 1.0, "intensity": 1.0})
+    terms = fusion_terms(image, image, image, {"gradient": 1.0, "intensity": 1.0})
     assert terms == {"gradient": 0, "intensity": 0}
 
 
 def test_only_the_weighted_terms_are_made():
-    picture = torch.rand(1, 1, 8, 8)
-    assert list(fusion_terms(picture, picture, picture, {"gradient": 1.0})) == ["gradient"]
+    image = torch.rand(1, 1, 8, 8)
+    assert list(fusion_terms(image, image, image, {"gradient": 1.0})) == ["gradient"]
 
 
 def test_unknown_terms_are_refused():
@@ -64,7 +64,7 @@ def test_the_laplacian_loss_wants_the_stronger_of_both():
     assert laplacian_loss(-dot, nothing, dot) == 0
 
 
-def test_blend_is_a_mean_that_prefers_the_brighter_picture():
+def test_blend_is_a_mean_that_prefers_the_brighter_image():
     infrared = torch.tensor([[0.2, 0.8], [0.5, 0.0]])[None, None]
     visible = torch.tensor([[0.6, 0.1], [0.5, 0.4]])[None, None]
     # shares of the brighter and the darker one
@@ -100,8 +100,8 @@ def test_correlation_knows_neither_scale_nor_offset():
 
 
 def test_structural_similarity_by_hand():
-    picture = torch.rand(2, 1, 12, 12)
-    assert structural_similarity(picture, picture) == pytest.approx(1, abs=1e-5)
+    image = torch.rand(2, 1, 12, 12)
+    assert structural_similarity(image, image) == pytest.approx(1, abs=1e-5)
     dark, bright = torch.full((1, 1, 7, 7), 0.2), torch.full((1, 1, 7, 7), 0.6)
     # without contrast only the luminance part is left; float32 leaves a ten-millionth in the variances
     expected = (2 * 0.12 + SSIM_C1) / (0.04 + 0.36 + SSIM_C1)

@@ -20,12 +20,12 @@ def test_the_schedule_is_the_papers():
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
-def test_each_stage_changes_exactly_its_part(stage, pictures):
+def test_each_stage_changes_exactly_its_part(stage, images):
     model = small_model()
     step = GuidedStep(model, stage, WEIGHTS).train()
     before = {name: parameter.clone() for name, parameter in model.named_parameters()}
     optimizer = torch.optim.SGD([p for p in step.parameters() if p.requires_grad], lr=0.1)
-    loss, terms = step(*pictures)
+    loss, terms = step(*images)
     loss.backward()
     optimizer.step()
     changed = {name for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
@@ -34,69 +34,69 @@ def test_each_stage_changes_exactly_its_part(stage, pictures):
     assert all(term.ndim == 0 for term in terms.values())
 
 
-def test_stages_minimise_what_the_paper_says(pictures):
+def test_stages_minimise_what_the_paper_says(images):
     model = small_model()
     steps = {stage.name: GuidedStep(model, stage, WEIGHTS) for stage in STAGES}
-    infrared, visible = model.encode(pictures[0]), model.encode(pictures[1])
+    infrared, visible = model.encode(images[0]), model.encode(images[1])
     grid = (5, 8)
 
-    singles = torch.cat(pictures)
+    singles = torch.cat(images)
     restored = model.decode(torch.cat([infrared, visible]), grid)
-    assert torch.isclose(steps["decoder"](*pictures)[0], (restored - singles).square().mean())
+    assert torch.isclose(steps["decoder"](*images)[0], (restored - singles).square().mean())
 
     contour = model.compare(infrared, visible, grid)[0]
-    assert torch.isclose(steps["cfm_align"](*pictures)[0], ((infrared + visible) / 2 - contour).square().mean())
+    assert torch.isclose(steps["cfm_align"](*images)[0], ((infrared + visible) / 2 - contour).square().mean())
 
     merged = model.merge(infrared, visible, contour, grid)[0]
-    assert torch.isclose(steps["mfm_align"](*pictures)[0], ((infrared + visible) / 2 - merged).square().mean())
+    assert torch.isclose(steps["mfm_align"](*images)[0], ((infrared + visible) / 2 - merged).square().mean())
 
     for name, features in (("cfm_fuse", contour), ("mfm_fuse", merged)):
         fused = model.decode(features, grid)
-        expected = intensity_loss(fused, *pictures) + 2 * gradient_loss(fused, *pictures)
-        assert torch.isclose(steps[name](*pictures)[0], expected)
-        assert torch.allclose(steps[name].decode(*pictures), fused)
+        expected = intensity_loss(fused, *images) + 2 * gradient_loss(fused, *images)
+        assert torch.isclose(steps[name](*images)[0], expected)
+        assert torch.allclose(steps[name].decode(*images), fused)
 
 
-def test_autocast_does_not_reach_the_loss(pictures):
+def test_autocast_does_not_reach_the_loss(images):
     step = GuidedStep(small_model(), STAGES[-1], {"structure": 1.0, "edges": 1.0})
     with torch.autocast("cpu", torch.bfloat16):
-        loss, terms = step(*pictures)
-        fused = step.decode(*pictures)
+        loss, terms = step(*images)
+        fused = step.decode(*images)
     assert fused.dtype == loss.dtype == torch.float32
-    expected = fusion_terms(fused, *pictures, step.loss_weights)
+    expected = fusion_terms(fused, *images, step.loss_weights)
     assert all(torch.equal(terms[name], expected[name]) for name in terms)
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
-def test_every_part_that_a_stage_reaches_can_be_unlocked(stage, pictures):
+def test_every_part_that_a_stage_reaches_can_be_unlocked(stage, images):
     step = GuidedStep(small_model(), replace(stage, trains=stage.reaches), WEIGHTS)
-    step(*pictures)[0].backward()
+    step(*images)[0].backward()
     trained = {name for name, parameter in step.model.named_parameters() if parameter.requires_grad}
     with_gradient = {name for name, parameter in step.model.named_parameters() if parameter.grad is not None}
     assert {name.split(".")[0] for name in trained} == set(stage.reaches)
     assert with_gradient == trained
 
 
-def test_fused_pictures_are_shown_refined_and_learned_as_decoded(pictures):
+def test_fused_images_are_shown_refined_and_learned_as_decoded(images):
     model = small_model(detail_sigma=2.0, contrast_gain=1.5)
     fused = GuidedStep(model, STAGES[-1], WEIGHTS)
-    outputs = model(*pictures)
-    assert torch.allclose(fused.decode(*pictures).clamp(0, 1), outputs.fused, atol=1e-6)
+    outputs = model(*images)
+    assert torch.allclose(fused.decode(*images).clamp(0, 1), outputs.fused, atol=1e-6)
     decoded = model.decode(outputs.fused_features, (5, 8))
-    assert torch.isclose(fused(*pictures)[1]["intensity"], intensity_loss(decoded, *pictures))
-    restored = model.decode(model.encode(torch.cat(pictures)), (5, 8))
-    assert torch.allclose(GuidedStep(model, STAGES[0], WEIGHTS).decode(*pictures), restored, atol=1e-6)
+    assert torch.isclose(fused(*images)[1]["intensity"], intensity_loss(decoded, *images))
+    restored = model.decode(model.encode(torch.cat(images)), (5, 8))
+    assert torch.allclose(GuidedStep(model, STAGES[0], WEIGHTS).decode(*images), restored, atol=1e-6)
 
 
 @pytest.mark.parametrize("attention", ["global", "local"])
-def test_alignment_brings_eq_5_below_a_tenth_of_its_start(pictures, attention):
+def test_alignment_brings_eq_5_below_a_tenth_of_its_start(images, attention):
     model = small_model(fusion_attention=attention)
     for stage in (STAGES[1], STAGES[3]):
         step = GuidedStep(model, stage, WEIGHTS).train()
         optimizer = torch.optim.AdamW([p for p in step.parameters() if p.requires_grad], lr=1e-2)
         losses = []
         for _ in range(100):
-            loss, terms = step(*pictures)
+            loss, terms = step(*images)
             assert list(terms) == ["alignment"]
             losses.append(loss.item())
             optimizer.zero_grad()
@@ -107,7 +107,7 @@ def test_alignment_brings_eq_5_below_a_tenth_of_its_start(pictures, attention):
 
 def test_one_pair_can_be_overfitted():
     """From the alignment stages' target, between the shipped encoder and decoder, on a pair whose Eq. 4 can reach
-    zero: where one picture has texture the other is black."""
+    zero: where one image has texture the other is black."""
     row, column = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
     infrared = ((26 - column) / 1.5).sigmoid() * (0.5 + 0.5 * torch.sin(row * torch.pi / 4))
     visible = ((column - 38) / 1.5).sigmoid() * (0.5 + 0.5 * torch.sin((row + column) * torch.pi / 6))
@@ -119,8 +119,8 @@ def test_one_pair_can_be_overfitted():
     for part in ("encoder", "decoder"):
         getattr(model, part).load_state_dict(getattr(shipped, part).state_dict())
     for module in (model.comparative_fusion, model.merging_fusion):
-        module.start_at_mean(StartConfig().own_place_logit)
-    features, steps = [model.encode(picture) for picture in pair], 80
+        module.initialize_at_mean(StartConfig().own_place_logit)
+    features, steps = [model.encode(image) for image in pair], 80
     for stage in (STAGES[2], STAGES[4]):
         step = GuidedStep(model, stage, WEIGHTS).train()
         optimizer, schedule = adamw(step, OptimizerConfig(schedule="cosine"), 1e-3, steps=steps, processes=1)

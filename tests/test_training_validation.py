@@ -16,8 +16,8 @@ WEIGHTS = {"intensity": 1.0, "gradient": 2.0}
 
 @pytest.fixture
 def pairs():
-    pictures = [np.stack([ramp(50, 66), ramp(50, 66)[::-1, ::-1] - number]) for number in range(7)]
-    return Pairs("abcdefg", pictures.__getitem__)
+    images = [np.stack([ramp(50, 66), ramp(50, 66)[::-1, ::-1] - number]) for number in range(7)]
+    return Pairs("abcdefg", images.__getitem__)
 
 
 def test_terms_are_means_over_the_middle_crops_whatever_the_batch(pairs):
@@ -37,19 +37,19 @@ def test_terms_are_means_over_the_middle_crops_whatever_the_batch(pairs):
 def test_without_pairs_there_is_nothing_to_say(pairs):
     nothing = Validation(pairs.select([]), 32, 2)
     step = GuidedStep(small_model(), STAGES[0], WEIGHTS)
-    assert nothing.loss_terms(step, torch.device("cpu")) == {} and nothing.pictures(step) == []
+    assert nothing.loss_terms(step, torch.device("cpu")) == {} and nothing.images(step) == []
 
 
-def test_pictures_show_both_inputs_and_the_result(pairs):
+def test_images_show_both_inputs_and_the_result(pairs):
     validation = Validation(pairs, 16, 2)
-    shown = validation.pictures(GuidedStep(small_model(), STAGES[-1], WEIGHTS))
+    shown = validation.images(GuidedStep(small_model(), STAGES[-1], WEIGHTS))
     assert len(shown) == 4
     # the largest multiple of the crop that fits
     assert shown[0].size == (3 * 48, 48)
     first = np.asarray(shown[0])
     assert np.array_equal(first[:, :48], pairs[0][0, 1:49, 9:57])
     assert np.array_equal(first[:, 48:96], pairs[0][1, 1:49, 9:57])
-    both_restored = validation.pictures(GuidedStep(small_model(), STAGES[0], WEIGHTS))[0]
+    both_restored = validation.images(GuidedStep(small_model(), STAGES[0], WEIGHTS))[0]
     assert both_restored.size == (4 * 48, 48)
 
 
@@ -70,11 +70,11 @@ def test_a_look_logs_shows_and_leaves_the_step_in_training(pairs, tmp_path):
     assert Validation(pairs.select([]), 32, 2).look(step, step, accelerator, 31) == "no validation pairs"
 
 
-def test_pictures_are_saved_and_logged(tmp_path):
+def test_images_are_saved_and_logged(tmp_path):
     accelerator = Accelerator(cpu=True, log_with="tensorboard", project_dir=str(tmp_path))
     accelerator.init_trackers("log")
-    picture = Image.fromarray(ramp(4, 12))
-    show(accelerator, [picture, picture], tmp_path / "samples", "decoder", 12)
+    image = Image.fromarray(ramp(4, 12))
+    show(accelerator, [image, image], tmp_path / "samples", "decoder", 12)
     accelerator.end_training()
     names = ["0000012_decoder_0.png", "0000012_decoder_1.png"]
     assert sorted(path.name for path in (tmp_path / "samples").iterdir()) == names

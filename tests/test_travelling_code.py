@@ -22,7 +22,7 @@ TRAVELS = {
     "modeling_maefuse.py",
     "pipeline_maefuse.py",
     "position_embedding.py",
-    "windows.py",
+    "tiles.py",
 }
 
 

@@ -5,7 +5,7 @@ from PIL import Image
 from maefuse_hf.visualization.captioned_row import BACKGROUND, GAP, side_by_side
 
 
-def test_pictures_stand_in_a_row_under_their_captions():
+def test_images_stand_in_a_row_under_their_captions():
     row = side_by_side({"left": Image.new("L", (40, 30), 100), "right": Image.new("RGB", (20, 10), (1, 2, 3))})
     pixels = np.asarray(row)
     caption = row.height - 30
@@ -22,12 +22,12 @@ def test_a_long_caption_is_written_smaller():
         ink = np.nonzero((np.asarray(row.convert("L"))[:caption_height] < 128).any(axis=0))[0]
         return ink.max() - ink.min() + 1
 
-    picture = Image.new("L", (200, 480), 255)
-    short, long = side_by_side({"visible": picture}), side_by_side({"a caption longer than its picture": picture})
+    image = Image.new("L", (200, 480), 255)
+    short, long = side_by_side({"visible": image}), side_by_side({"a caption longer than its image": image})
     assert long.height < short.height
     assert width_of_ink(short, short.height - 480) < width_of_ink(long, long.height - 480) <= 200
 
 
-def test_no_picture():
+def test_no_image():
     with pytest.raises(ValueError, match="at least one"):
         side_by_side({})

@@ -35,7 +35,7 @@ class TestHotness:
         assert hot.flat[middle] == pytest.approx(0.5, abs=2e-3)
         assert (np.diff(hot.ravel()) >= 0).all()
 
-    def test_an_even_picture_has_nothing_hot(self):
+    def test_an_even_image_has_nothing_hot(self):
         assert (hotness(np.full((3, 5), 0.7, np.float32)) == 0).all()
 
     @pytest.mark.parametrize("count", [1, 500, 999])
@@ -64,8 +64,8 @@ class TestPaletteColours:
 
 class TestOverlay:
     def test_cold_places_stay_as_they_are_and_hot_ones_take_the_palette(self):
-        picture = Image.new("RGB", (8, 4), (90, 120, 150))
-        result = np.asarray(thermal_overlay(picture, half_hot(), "red-hot"), float) / 255
+        image = Image.new("RGB", (8, 4), (90, 120, 150))
+        result = np.asarray(thermal_overlay(image, half_hot(), "red-hot"), float) / 255
         assert (result[:, :4] * 255 == (90, 120, 150)).all()
         luminance = rgb_to_luminance(np.array([90, 120, 150]).reshape(3, 1, 1) / 255).item() * (1 - DARKENED)
         red, green, blue = (np.array(PALETTES["red-hot"][-1]) / 255).tolist()
@@ -76,9 +76,9 @@ class TestOverlay:
 
     @pytest.mark.parametrize("grey", [0, 60, 128, 255])
     @pytest.mark.parametrize("palette", PALETTES)
-    def test_luminance_is_the_picture_s_darkened_whatever_the_palette(self, palette, grey):
-        picture = Image.new("L", (8, 4), grey)
-        result = np.moveaxis(np.asarray(thermal_overlay(picture, half_hot(), palette), float), -1, 0)
+    def test_luminance_is_the_image_s_darkened_whatever_the_palette(self, palette, grey):
+        image = Image.new("L", (8, 4), grey)
+        result = np.moveaxis(np.asarray(thermal_overlay(image, half_hot(), palette), float), -1, 0)
         luminance = rgb_to_luminance(result)[0]
         np.testing.assert_allclose(luminance[:, :4], grey, atol=0.01)
         np.testing.assert_allclose(luminance[:, 4:], grey * (1 - DARKENED), atol=1)
@@ -100,12 +100,12 @@ class TestOverlay:
         ("options", "message"),
         [
             ({"strength": 1.5}, "strength of a thermal palette is 1.5; give 0 to 1"),
-            ({"infrared": np.zeros((8, 4))}, r"is \(8, 4\) and the picture to colour \(4, 8\)"),
+            ({"infrared": np.zeros((8, 4))}, r"is \(8, 4\) and the image to colour \(4, 8\)"),
             ({"palette": "gold"}, "no thermal palette 'gold'"),
         ],
     )
     def test_what_is_refused(self, options, message):
-        given = {"picture": Image.new("RGB", (8, 4)), "infrared": half_hot(), **options}
+        given = {"image": Image.new("RGB", (8, 4)), "infrared": half_hot(), **options}
         with pytest.raises(ValueError, match=message):
             thermal_overlay(**given)
 
@@ -120,7 +120,7 @@ class TestSeenInfrared:
         assert seen.shape == (30, 44) and seen.dtype == np.float32
         np.testing.assert_allclose(seen, (raw - 7000.0) / 2000, atol=1e-6)
 
-    def test_it_has_the_visible_picture_s_size_where_both_were_resized(self):
+    def test_it_has_the_visible_image_s_size_where_both_were_resized(self):
         infrared, visible = render_example_pair(64, 96)
         inputs = MaeFuseImageProcessor(size_divisor=16)(infrared, visible, "pt", size={"shortest_edge": 40})
         seen = seen_infrared(inputs)

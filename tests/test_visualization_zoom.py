@@ -10,13 +10,13 @@ def grey(pixels):
 
 
 def test_gradient_strength_by_hand():
-    picture = np.array([[0.0, 6.0], [8.0, 14.0]])
-    assert gradient_strength(picture).tolist() == [[10, 10], [10, 10]]
+    image = np.array([[0.0, 6.0], [8.0, 14.0]])
+    assert gradient_strength(image).tolist() == [[10, 10], [10, 10]]
     assert gradient_strength(np.array([[0.0, 2.0, 8.0]])).tolist() == [[2, 4, 6]]
     assert gradient_strength(np.array([[7.0]])).tolist() == [[0]]
 
 
-def test_the_patch_holds_the_detail_that_one_picture_lacks():
+def test_the_patch_holds_the_detail_that_one_image_lacks():
     even = np.full((32, 48), 50)
     detailed = even.copy()
     detailed[20:24, 30:34:2] = 200
@@ -32,22 +32,22 @@ def test_brightness_alone_draws_no_patch_and_equal_patches_give_the_first():
     assert differing_patch([both, both]) == Patch(0, 0, 4, 4)
 
 
-def test_pictures_smaller_than_the_magnification():
+def test_images_smaller_than_the_magnification():
     assert differing_patch([grey([[0, 9]]), grey([[0, 0]])]) == Patch(0, 0, 1, 1)
 
 
-def test_a_patch_of_ones_own_has_the_proportions_of_the_pictures():
+def test_a_patch_of_ones_own_has_the_proportions_of_the_images():
     assert patch_at((4, 6, 10), (40, 20)) == Patch(4, 6, 10, 5)
     assert patch_at((30, 15, 10), (40, 20)).box == (30, 15, 40, 20)
 
 
 @pytest.mark.parametrize("given", [(-1, 0, 10), (31, 0, 10), (0, 16, 10), (0, 0, 0), (0, 0, 41)])
-def test_a_patch_beyond_the_pictures_is_refused(given):
-    with pytest.raises(ValueError, match="does not lie within pictures of 40×20 px"):
+def test_a_patch_beyond_the_images_is_refused(given):
+    with pytest.raises(ValueError, match="does not lie within images of 40×20 px"):
         patch_at(given, (40, 20))
 
 
-def test_the_patch_stands_enlarged_below_its_picture_and_is_framed_in_it():
+def test_the_patch_stands_enlarged_below_its_image_and_is_framed_in_it():
     pixels = np.zeros((8, 16), np.uint8)
     pixels[2:4, 4:8] = [[10, 20, 30, 40], [50, 60, 70, 80]]
     (caption, stacked), *rest = with_patch({"one": grey(pixels)}, Patch(4, 2, 4, 2)).items()
@@ -62,7 +62,7 @@ def test_the_patch_stands_enlarged_below_its_picture_and_is_framed_in_it():
     assert (shown[2:4, 4:8, 0] == pixels[2:4, 4:8]).all()
 
 
-def test_the_frame_of_a_patch_in_the_corner_stays_within_the_picture():
+def test_the_frame_of_a_patch_in_the_corner_stays_within_the_image():
     stacked = np.asarray(with_patch({"one": grey(np.zeros((8, 16)))}, Patch(12, 6, 4, 2))["one"])
     red = (stacked == (255, 0, 0)).all(axis=-1)
     assert red[5:8, 11:16].sum() == 5 + 5 + 2 and red.sum() == 12

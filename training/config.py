@@ -32,10 +32,10 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where the pictures are and how a crop is drawn from them."""
+    """Where the images are and how a crop is drawn from them."""
 
     pairs: str
-    """Registered pairs: a folder of pictures, Parquet files (a glob), or a dataset on the Hub; `training/data.py` says
+    """Registered pairs: a folder of images, Parquet files (a glob), or a dataset on the Hub; `training/data.py` says
     what each must hold."""
     split: str = "train"
     """Split of a dataset on the Hub."""
@@ -46,7 +46,7 @@ class DataConfig:
     in_memory: bool = True
     """Keep all pairs decoded, in every process; otherwise each crop decodes its pair again."""
     photos: str | None = None
-    """Parquet files (a glob) with an image column `image`: further single pictures for pretraining."""
+    """Parquet files (a glob) with an image column `image`: further single images for pretraining."""
     validation_pairs: int = 32
     """How many pairs are kept out of training, spread evenly over the sorted names."""
     crop_size: int = 128
@@ -54,11 +54,11 @@ class DataConfig:
     crops_per_pair: int | None = None
     """Draw this many crops of each pair once and train on them alone; without it every draw is a new crop."""
     gamma_range: tuple[float, float] = (0.6, 1.6)
-    """Each picture is raised to a power drawn log-uniformly from this range."""
+    """Each image is raised to a power drawn log-uniformly from this range."""
     gain_range: tuple[float, float] = (1.0, 1.0)
-    """Each picture's contrast to its own mean is multiplied by a factor drawn from this range."""
+    """Each image's contrast to its own mean is multiplied by a factor drawn from this range."""
     black_hot_probability: float = 0.0
-    """Chance that the infrared picture of a pair is inverted: thermal cameras show hot things white or black."""
+    """Chance that the infrared image of a pair is inverted: thermal cameras show hot things white or black."""
     workers: int = 0
     """Processes that prepare batches beside each training process."""
 
@@ -100,7 +100,7 @@ class PretrainingConfig:
     batch_size: int = 64
     """Crops a step and process."""
     readout_weight: float = 3.0
-    """Weight of the linear read-out of visible tokens beside the masked loss."""
+    """Weight of the linear read-out of unmasked tokens beside the masked loss."""
     unmasked_share: float = 0.1
     """Share of the steps in which nothing is masked."""
     checkpoint_steps: int = 500
@@ -199,9 +199,9 @@ class TrainingConfig:
     checkpoint_limit: int = 2
     """How many saved states are kept."""
     sample_steps: int = 500
-    """Optimizer steps between two looks at validation pairs: losses and pictures; the end of a stage has one too."""
+    """Optimizer steps between two looks at validation pairs: losses and images; the end of a stage has one too."""
     tracker: str | None = "tensorboard"
-    """Where losses and pictures are logged: a tracker of accelerate (`wandb`, `trackio`, …), or none."""
+    """Where losses and images are logged: a tracker of accelerate (`wandb`, `trackio`, …), or none."""
     seed: int = 0
 
     def __post_init__(self) -> None:

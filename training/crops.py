@@ -1,4 +1,4 @@
-"""Random crops of pairs and single pictures, and the order in which they are drawn; seeds alone decide both."""
+"""Random crops of pairs and single images, and the order in which they are drawn; seeds alone decide both."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -18,12 +18,12 @@ Draw = tuple[int, int]
 LARGEST_SEED = torch.iinfo(torch.int64).max
 
 
-def augmented_crop(picture: np.ndarray, seed: int, data: DataConfig) -> Tensor:
-    """A random square crop of a scene: one place and one flip for all its pictures, gamma and gain for each picture,
+def augmented_crop(image: np.ndarray, seed: int, data: DataConfig) -> Tensor:
+    """A random square crop of a scene: one place and one flip for all its images, gamma and gain for each image,
     infrared now and then inverted.
 
     Args:
-        picture: `(C, H, W)` uint8 luminance; C = 2 (infrared, visible) for pairs, 1 for single pictures.
+        image: `(C, H, W)` uint8 luminance; C = 2 (infrared, visible) for pairs, 1 for single images.
         seed: decides everything random.
         data: size of the crop, ranges of the augmentation.
 
@@ -32,8 +32,8 @@ def augmented_crop(picture: np.ndarray, seed: int, data: DataConfig) -> Tensor:
     """
     random = torch.Generator().manual_seed(seed)
     size = data.crop_size
-    top, left = (int(torch.randint(side - size + 1, (), generator=random)) for side in picture.shape[1:])
-    crop = torch.from_numpy(picture[:, top : top + size, left : left + size].copy()).float() / 255
+    top, left = (int(torch.randint(side - size + 1, (), generator=random)) for side in image.shape[1:])
+    crop = torch.from_numpy(image[:, top : top + size, left : left + size].copy()).float() / 255
     if torch.rand((), generator=random) < 0.5:
         crop = crop.flip(-1)
     if len(crop) > 1 and torch.rand((), generator=random) < data.black_hot_probability:
@@ -50,27 +50,27 @@ def augmented(channel: Tensor, random: torch.Generator, data: DataConfig) -> Ten
     return (channel.mean() + gain * (channel - channel.mean())).clamp(0, 1)
 
 
-def centre_crop(picture: np.ndarray, crop_size: int) -> Tensor:
+def centre_crop(image: np.ndarray, crop_size: int) -> Tensor:
     """The middle `(C, crop, crop)` of `(C, H, W)` uint8 luminance, as float32 in [0, 1]."""
-    top, left = ((side - crop_size) // 2 for side in picture.shape[1:])
-    return torch.from_numpy(picture[:, top : top + crop_size, left : left + crop_size].copy()).float() / 255
+    top, left = ((side - crop_size) // 2 for side in image.shape[1:])
+    return torch.from_numpy(image[:, top : top + crop_size, left : left + crop_size].copy()).float() / 255
 
 
-class PictureCrops(Dataset[Tensor]):
-    """Random crops of single pictures, `(1, crop, crop)` luminance in [0, 1], each asked for by a `Draw`."""
+class ImageCrops(Dataset[Tensor]):
+    """Random crops of single images, `(1, crop, crop)` luminance in [0, 1], each asked for by a `Draw`."""
 
-    def __init__(self, pictures: Sequence[np.ndarray], data: DataConfig) -> None:
-        for picture in pictures:
-            require_room(picture, data.crop_size)
-        self.pictures = pictures
+    def __init__(self, images: Sequence[np.ndarray], data: DataConfig) -> None:
+        for image in images:
+            require_room(image, data.crop_size)
+        self.images = images
         self.data = data
 
     def __len__(self) -> int:
-        return len(self.pictures)
+        return len(self.images)
 
     def __getitem__(self, draw: Draw) -> Tensor:
         index, seed = draw
-        return augmented_crop(self.pictures[index], seed, self.data)
+        return augmented_crop(self.images[index], seed, self.data)
 
 
 def pair_of_crops(crop: Tensor, scene: int) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""Registered pairs and single pictures, wherever they lie: opened, checked, decoded and split.
+"""Registered pairs and single images, wherever they lie: opened, checked, decoded and split.
 
 `DataConfig.pairs` names one of
 
-- a folder with `infrared/` and `visible/`, same-named pictures in both;
+- a folder with `infrared/` and `visible/`, same-named images in both;
 - a folder in the `imagefolder` layout of datasets, its `metadata.jsonl` with `infrared_file_name` and
   `visible_file_name` a line;
 - Parquet files (a glob that ends in `.parquet`), or whatever else `datasets.load_dataset` opens, above all a dataset on
@@ -67,18 +67,18 @@ def read_row(table: datasets.Dataset, index: int) -> np.ndarray:
 
 
 def decode_row(row: dict[str, Any]) -> np.ndarray:
-    """A row of encoded pictures as `read_pair` gives it."""
+    """A row of encoded images as `read_pair` gives it."""
     import datasets
 
     return read_pair(*(datasets.Image().decode_example(row[column]) for column in PAIR_COLUMNS))
 
 
 def read_pair(infrared: Any, visible: Any) -> np.ndarray:
-    """One pair, of paths or of PIL pictures, as `(2, H, W)` uint8 luminance, infrared first, read as at inference.
+    """One pair, of paths or of PIL images, as `(2, H, W)` uint8 luminance, infrared first, read as at inference.
 
     Raises:
-        ValueError: if the two sizes differ or a picture has no content.
-        OSError: if a file cannot be read as a picture; the message names it.
+        ValueError: if the two sizes differ or an image has no content.
+        OSError: if a file cannot be read as an image; the message names it.
     """
     inputs = MaeFuseImageProcessor(size_divisor=1)(infrared=infrared, visible=visible)
     pixels = np.concatenate([inputs["infrared"][0], inputs["visible"][0]])
@@ -100,7 +100,7 @@ def open_pairs(data: DataConfig) -> tuple[Pairs, list[str]]:
 
 
 def load_table(data: DataConfig) -> Any:
-    """`datasets.load_dataset` of pairs, streamed where `data.streaming` says so: rows of two encoded pictures.
+    """`datasets.load_dataset` of pairs, streamed where `data.streaming` says so: rows of two encoded images.
 
     Raises:
         OSError: if there is no such dataset.
@@ -115,7 +115,7 @@ def load_table(data: DataConfig) -> Any:
             table = datasets.load_dataset(data.pairs, split=data.split, streaming=data.streaming)
     except OSError as error:
         raise OSError(
-            f"Cannot open the pairs {data.pairs}. It is no folder of pictures, and as a dataset: {error}"
+            f"Cannot open the pairs {data.pairs}. It is no folder of images, and as a dataset: {error}"
         ) from error
     columns = table.features or {}
     lacking = [name for name in PAIR_COLUMNS if not isinstance(columns.get(name), datasets.Image)]
@@ -126,7 +126,7 @@ def load_table(data: DataConfig) -> Any:
         )
     table = table.select_columns(list(PAIR_COLUMNS))
     for column in PAIR_COLUMNS:
-        # pictures wait undecoded in the buffer of a shuffled stream, and one that cannot be decoded can be named
+        # images wait undecoded in the buffer of a shuffled stream, and one that cannot be decoded can be named
         table = table.cast_column(column, datasets.Image(decode=False))
     return table
 
@@ -135,19 +135,19 @@ def checked_pairs(data: DataConfig) -> Pairs:
     """The pairs that `data.pairs` names, every one of them decoded once, with a progress bar, before training starts.
 
     Raises:
-        ValueError: listing all that is wrong: missing partners, unreadable files, unequal sizes, pictures smaller
+        ValueError: listing all that is wrong: missing partners, unreadable files, unequal sizes, images smaller
             than the crop; or if there is no pair at all.
         OSError: if there is nothing of that name.
     """
     pairs, problems = open_pairs(data)
-    pictures: list[np.ndarray] = []
+    images: list[np.ndarray] = []
     with ThreadPoolExecutor() as pool:
         results = pool.map(partial(try_pair, pairs, data), range(len(pairs)))
         for result in tqdm(results, total=len(pairs), desc="checking pairs", unit="pair"):
             if isinstance(result, str):
                 problems.append(result)
             elif result is not None:
-                pictures.append(result)
+                images.append(result)
     if problems:
         listed = "\n".join(f"- {problem}" for problem in problems)
         raise ValueError(
@@ -155,7 +155,7 @@ def checked_pairs(data: DataConfig) -> Pairs:
         )
     if not len(pairs):
         raise ValueError(f"{data.pairs} holds no pairs.")
-    return Pairs(pairs.names, pictures.__getitem__) if data.in_memory else pairs
+    return Pairs(pairs.names, images.__getitem__) if data.in_memory else pairs
 
 
 def try_pair(pairs: Pairs, data: DataConfig, index: int) -> np.ndarray | str | None:
@@ -168,9 +168,9 @@ def try_pair(pairs: Pairs, data: DataConfig, index: int) -> np.ndarray | str | N
     return pair if data.in_memory else None
 
 
-def require_room(picture: np.ndarray, crop_size: int) -> None:
-    """Raise a `ValueError` if a `(C, H, W)` picture is smaller than the crop."""
-    height, width = picture.shape[1:]
+def require_room(image: np.ndarray, crop_size: int) -> None:
+    """Raise a `ValueError` if a `(C, H, W)` image is smaller than the crop."""
+    height, width = image.shape[1:]
     if min(height, width) < crop_size:
         raise ValueError(
             f"it is {height}x{width}, smaller than the crop of {crop_size}; lower crop_size or leave it out."

@@ -22,7 +22,7 @@ CONFIG_FIELDS_OF_FEATURES = ("use_cls_token", "position_embedding", "image_mean"
 
 
 class CachedPairCrops(FixedPairCrops):
-    """Fixed crops with the encoder's features of both pictures, `(tokens, hidden)` each, read from disk."""
+    """Fixed crops with the encoder's features of both images, `(tokens, hidden)` each, read from disk."""
 
     def __init__(self, crops: FixedPairCrops, features: Path) -> None:
         super().__init__(crops.pairs, crops.data, crops.seed)
@@ -89,9 +89,9 @@ def fill(
     done = 0
     for batch in tqdm(loader, desc="encoding", unit="batch", disable=not accelerator.is_local_main_process):
         count = len(batch["infrared"])
-        pictures = torch.cat([batch["infrared"], batch["visible"]]).to(accelerator.device)
+        images = torch.cat([batch["infrared"], batch["visible"]]).to(accelerator.device)
         with accelerator.autocast():
-            encoded = model.encode(pictures).float().cpu().numpy()
+            encoded = model.encode(images).float().cpu().numpy()
         for row, infrared, visible in zip(mine[done : done + count], encoded[:count], encoded[count:]):
             features[row] = np.stack([infrared, visible])
         done += count
@@ -99,7 +99,7 @@ def fill(
 
 
 def cache_key(crops: FixedPairCrops, model: MaeFuseModel, config: FeatureCacheConfig, mixed_precision: str) -> str:
-    """A name that changes with the encoder's weights, the pictures, the crops drawn from them and the precision."""
+    """A name that changes with the encoder's weights, the images, the crops drawn from them and the precision."""
     key = hashlib.blake2b(digest_size=16)
     for name, weight in model.encoder.state_dict().items():
         key.update(name.encode())

@@ -18,15 +18,15 @@ def laplacian_magnitude(luminance: Tensor) -> Tensor:
 def blend_loss(fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
     """`|F - (max(V, I) + DARKER min(V, I)) / (1 + DARKER)|` averaged over pixels and batch; a scalar.
 
-    The intensity term of Eq. 4 follows the brighter picture alone, as this one would with `DARKER` at nothing. For the
-    decoder's picture before `contrast_gain`, which gives back the contrast that a blend loses.
+    The intensity term of Eq. 4 follows the brighter image alone, as this one would with `DARKER` at nothing. For the
+    decoder's image before `contrast_gain`, which gives back the contrast that a blend loses.
     """
     target = torch.maximum(visible, infrared) + DARKER * torch.minimum(visible, infrared)
     return (fused - target / (1 + DARKER)).abs().mean()
 
 
 DARKER = 0.7
-"""How much the darker picture counts beside the brighter one. Chosen with pixel formulas (docs/experiments.md)."""
+"""How much the darker image counts beside the brighter one. Chosen with pixel formulas (docs/experiments.md)."""
 
 
 def laplacian_loss(fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
@@ -40,24 +40,24 @@ def laplacian_loss(fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
 
 
 def edge_loss(fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
-    """`|grad F - grad S|`, S at each pixel the picture whose gradient is longer; averaged over pixels, components and
+    """`|grad F - grad S|`, S at each pixel the image whose gradient is longer; averaged over pixels, components and
     batch; a scalar.
 
     The gradient term of Eq. 4 compares magnitudes: an edge may come out the wrong way round, or doubled, at no cost.
     This one wants its direction and sign too.
     """
-    of_fused, of_infrared, of_visible = (sobel(pictures) for pictures in (fused, infrared, visible))
+    of_fused, of_infrared, of_visible = (sobel(images) for images in (fused, infrared, visible))
     infrared_is_longer = of_infrared.square().sum(1, keepdim=True) > of_visible.square().sum(1, keepdim=True)
     return (of_fused - torch.where(infrared_is_longer, of_infrared, of_visible)).abs().mean()
 
 
 def correlation_loss(fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
-    """`1 - (r(F, I) + r(F, V)) / 2`, Pearson's r over the pixels of each picture, averaged over the batch; a scalar.
+    """`1 - (r(F, I) + r(F, V)) / 2`, Pearson's r over the pixels of each image, averaged over the batch; a scalar.
 
-    What Eq. 4 leaves out: it follows whichever picture is brighter, this one wants the structure of both, whatever its
-    scale and offset. Flat pictures correlate with nothing.
+    What Eq. 4 leaves out: it follows whichever image is brighter, this one wants the structure of both, whatever its
+    scale and offset. Flat images correlate with nothing.
     """
-    fused, infrared, visible = (centred(pictures.flatten(1)) for pictures in (fused, infrared, visible))
+    fused, infrared, visible = (centred(images.flatten(1)) for images in (fused, infrared, visible))
     similarity = nn.functional.cosine_similarity
     return 1 - (similarity(fused, infrared, dim=1) + similarity(fused, visible, dim=1)).mean() / 2
 
@@ -99,9 +99,9 @@ FUSION_TERMS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
 """Terms of the fusion loss by the names that `loss_weights` in a YAML uses; Eq. 4 has the first two."""
 
 
-def reconstruction_terms(reconstructed: Tensor, pictures: Tensor) -> dict[str, Tensor]:
-    """Mean squared error of `(B, 1, H, W)` luminance in [0, 1] that the decoder gives back for a single picture."""
-    return {"reconstruction": nn.functional.mse_loss(reconstructed, pictures)}
+def reconstruction_terms(reconstructed: Tensor, images: Tensor) -> dict[str, Tensor]:
+    """Mean squared error of `(B, 1, H, W)` luminance in [0, 1] that the decoder gives back for a single image."""
+    return {"reconstruction": nn.functional.mse_loss(reconstructed, images)}
 
 
 def alignment_terms(features: Tensor, infrared_features: Tensor, visible_features: Tensor) -> dict[str, Tensor]:

@@ -32,7 +32,7 @@ TAGS = ["image-fusion", "infrared", "thermal", "visible", "maefuse"]
 
 @dataclass(frozen=True)
 class DataSource:
-    """Pictures that weights were trained on, and under which terms."""
+    """Images that weights were trained on, and under which terms."""
 
     name: str
     used_for: str
@@ -121,7 +121,7 @@ def model_card(
     runs: Sequence[Run],
     evaluation: Evaluation | None,
     details: Details | None,
-    picture: str,
+    image: str,
 ) -> str:
     """The whole `README.md`.
 
@@ -133,7 +133,7 @@ def model_card(
         runs: what made it, first to last.
         evaluation: what it was measured to reach.
         details: its `card.yaml`.
-        picture: file name of the example picture beside the card.
+        image: file name of the example image beside the card.
 
     Raises:
         ValueError: if the configuration of a run is not whole.
@@ -164,7 +164,7 @@ def model_card(
         "tables": [] if evaluation is None else [table(evaluation, name, dataset) for dataset in evaluation.summaries],
         "protocol": {} if evaluation is None else facts({**evaluation.about, "model": name}),
         "problems": 0 if evaluation is None else evaluation.problems,
-        "picture": picture,
+        "image": image,
     }
     try:
         card = template.render(values)

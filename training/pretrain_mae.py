@@ -3,7 +3,7 @@
     accelerate launch training/pretrain_mae.py --config training/configs/pretrain_small.yaml --output_dir DIR
 
 Two losses, both mean squared errors of normalised pixels: the masked one of MAE through a light decoder, and a
-linear read-out of the visible tokens' own pixels. Without the second a token forgets the detail that the fusion
+linear read-out of the unmasked tokens' own pixels. Without the second a token forgets the detail that the fusion
 decoder needs. DIR/encoder then loads with `MaeFuseModel.from_encoder_pretrained`, DIR/encoder/read_out.safetensors
 holds the linear read-out, from which the fusion decoder may start.
 """
@@ -25,7 +25,7 @@ from maefuse_hf.position_embedding import sincos_position_embedding
 from training.checkpoints import newest_checkpoint, save_checkpoint
 from training.config import PretrainingConfig
 from training.config_file import parse_run, save_resolved
-from training.crops import PictureCrops, WeightedDraws
+from training.crops import ImageCrops, WeightedDraws
 from training.data import checked_pairs, read_photos, split_pairs
 from training.optimizer import adamw
 
@@ -45,7 +45,7 @@ class MaskedAutoencoder(nn.Module):
         self.read_out = nn.Linear(config.hidden_size, config.num_channels * int(config.patch_size) ** 2)  # type: ignore[arg-type]
 
     def forward(self, pixel_values: Tensor, mask_ratio: float, seed: int) -> dict[str, Tensor]:
-        """Losses of one batch of normalised pictures `(B, C, H, W)`; `masked` only where something is masked.
+        """Losses of one batch of normalised images `(B, C, H, W)`; `masked` only where something is masked.
 
         The mask depends on `seed` alone, so that a run that goes on masks what it would have masked.
         """
@@ -65,8 +65,8 @@ class MaskedAutoencoder(nn.Module):
 
 
 @torch.no_grad()
-def read_out_psnr(autoencoder: MaskedAutoencoder, pictures: list[np.ndarray], mean: float, std: float) -> float:
-    """Mean PSNR in dB (peak 1) of whole pictures read off the encoder's tokens by the linear head alone."""
+def read_out_psnr(autoencoder: MaskedAutoencoder, images: list[np.ndarray], mean: float, std: float) -> float:
+    """Mean PSNR in dB (peak 1) of whole images read off the encoder's tokens by the linear head alone."""
     encoder = autoencoder.mae.vit
     model = MaeFuseModel(
         MaeFuseConfig(
@@ -80,11 +80,11 @@ def read_out_psnr(autoencoder: MaskedAutoencoder, pictures: list[np.ndarray], me
         )
     ).to(encoder.device)
     model.encoder.load_state_dict(encoder.state_dict())
-    model.decoder.start_as_read_out(autoencoder.read_out.weight, autoencoder.read_out.bias)
+    model.decoder.initialize_as_read_out(autoencoder.read_out.weight, autoencoder.read_out.bias)
     values = []
-    for picture in pictures:
-        height, width = (side // model.patch_size * model.patch_size for side in picture.shape[1:])
-        pixels = torch.from_numpy(picture[:, None, :height, :width]).to(model.device) / 255
+    for image in images:
+        height, width = (side // model.patch_size * model.patch_size for side in image.shape[1:])
+        pixels = torch.from_numpy(image[:, None, :height, :width]).to(model.device) / 255
         restored = model.reconstruct(pixels).clamp(0, 1)
         values += (-10 * (restored - pixels).square().mean(dim=(1, 2, 3)).log10()).tolist()
     return float(np.mean(values))
@@ -101,19 +101,19 @@ def main() -> None:
         save_resolved(config, output_dir)
 
     training_pairs, validation_pairs = split_pairs(checked_pairs(config.data), config.data.validation_pairs)
-    pictures = [picture[None] for pair in training_pairs for picture in pair]
+    images = [image[None] for pair in training_pairs for image in pair]
     if config.data.photos is not None:
-        pictures += read_photos(config.data.photos)
-    # whole pictures are slow on a processor, and a sample tells whether the read-out still rises
+        images += read_photos(config.data.photos)
+    # whole images are slow on a CPU, and a sample tells whether the read-out still rises
     validation = list(validation_pairs)[::4]
-    # pictures are drawn by their area: every pixel is as likely to be seen as any other
+    # images are drawn by their area: every pixel is as likely to be seen as any other
     draws = WeightedDraws(
-        [picture.size for picture in pictures],
+        [image.size for image in images],
         config.steps * config.batch_size * accelerator.num_processes,
         config.seed,
     )
     loader: DataLoader = DataLoader(
-        PictureCrops(pictures, config.data),
+        ImageCrops(images, config.data),
         batch_size=config.batch_size,
         sampler=draws,
         num_workers=config.data.workers,

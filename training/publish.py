@@ -173,8 +173,8 @@ def write_repository(options: argparse.Namespace, folder: Path) -> None:
     pipeline = MaeFusePipeline(model=model, image_processor=processor, task=TASK, device=torch.device("cpu"))
     pipeline.save_pretrained(folder)
     infrared, visible = render_example_pair()
-    pictures = {"infrared": infrared, "visible": visible, "fused": pipeline(infrared, visible)}
-    side_by_side(pictures).save(folder / EXAMPLE, quality=JPEG_QUALITY)
+    images = {"infrared": infrared, "visible": visible, "fused": pipeline(infrared, visible)}
+    side_by_side(images).save(folder / EXAMPLE, quality=JPEG_QUALITY)
     if runs:
         write_runs(runs, folder / TRAINING_CONFIG)
     if details is not None:

@@ -3,7 +3,7 @@
     python training/push_pairs.py data/pairs/train org/name --split train
 
 The folder is as `training/data.py` says. The dataset has two image columns, `infrared` and `visible`, in Parquet files;
-a picture's file goes in as it is, byte for byte. All pairs are read before anything is sent.
+an image's file goes in as it is, byte for byte. All pairs are read before anything is sent.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from training.publish import require_token
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 0, or 1 if something is wrong, which is said."""
     parser = argparse.ArgumentParser(description="Make a dataset on the Hub of a folder of pairs.")
-    parser.add_argument("folder", type=Path, help="infrared/ and visible/ of same-named pictures, or metadata.jsonl")
+    parser.add_argument("folder", type=Path, help="infrared/ and visible/ of same-named images, or metadata.jsonl")
     parser.add_argument("repo", metavar="ORG/NAME", help="the dataset's name on the Hub")
     parser.add_argument("--split", default="train", help="which split the pairs are")
     parser.add_argument("--private", action="store_true", help="make a new dataset private")

@@ -26,7 +26,7 @@ class EncodedPairs:
 
 
 def single_features(model: MaeFuseModel, pairs: EncodedPairs) -> Tensor:
-    """Both modalities' features, one picture after the other: `(2 B, tokens, hidden)`."""
+    """Both modalities' features, one image after the other: `(2 B, tokens, hidden)`."""
     return torch.cat([pairs.infrared_features, pairs.visible_features])
 
 
@@ -42,17 +42,17 @@ def fused_features(model: MaeFuseModel, pairs: EncodedPairs) -> Tensor:
 
 
 def decoded(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs) -> Tensor:
-    """What the decoder makes of features: `(B, 1, H, W)` luminance, one picture for each of them."""
+    """What the decoder makes of features: `(B, 1, H, W)` luminance, one image for each of them."""
     return model.decode(features, pairs.grid)
 
 
 def refined(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs) -> Tensor:
-    """The same as a user gets it: contrast restored and the pictures' own fine detail, if the model has these."""
+    """The same as a user gets it: contrast restored and the images' own fine detail, if the model has these."""
     return model.refine(decoded(model, features, pairs), pairs.infrared, pairs.visible)
 
 
 def reconstruct(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: Mapping) -> dict[str, Tensor]:
-    """The decoder gives single pictures back."""
+    """The decoder gives single images back."""
     return reconstruction_terms(decoded(model, features, pairs), torch.cat([pairs.infrared, pairs.visible]))
 
 
@@ -62,7 +62,7 @@ def align(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: M
 
 
 def fuse(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: Mapping) -> dict[str, Tensor]:
-    """The decoded features hold the texture of both pictures (Eq. 4).
+    """The decoded features hold the texture of both images (Eq. 4).
 
     As they come from the decoder: what refines them later has nothing to learn.
     """
@@ -82,7 +82,7 @@ class Stage:
     """The parts of the model that change, and no other."""
     features: Callable[[MaeFuseModel, EncodedPairs], Tensor]
     loss: Callable[[MaeFuseModel, Tensor, EncodedPairs, Mapping], dict[str, Tensor]]
-    picture: Callable[[MaeFuseModel, Tensor, EncodedPairs], Tensor]
+    image: Callable[[MaeFuseModel, Tensor, EncodedPairs], Tensor]
     """What there is to look at."""
     reaches: tuple[str, ...]
     """The parts that have a gradient of this loss, which a YAML may unlock beside or instead of `trains`."""
@@ -161,4 +161,4 @@ class GuidedStep(nn.Module):
     def decode(self, infrared: Tensor, visible: Tensor) -> Tensor:
         """What the stage's features look like: `(B or 2 B, 1, H, W)` luminance, nominally in [0, 1]."""
         pairs = self.encoded(infrared, visible)
-        return self.stage.picture(self.model, self.stage.features(self.model, pairs), pairs)
+        return self.stage.image(self.model, self.stage.features(self.model, pairs), pairs)

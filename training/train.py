@@ -2,7 +2,7 @@
 
     accelerate launch training/train.py --config training/configs/maefuse_small.yaml --output_dir DIR
 
-The same command on one processor, one GPU or many (`training/configs/accelerate`), and the same again after a stop: the
+The same command on one CPU, one GPU or many (`training/configs/accelerate`), and the same again after a stop: the
 run goes on from the newest state in DIR/checkpoints, to the same numbers. DIR/stages has the model after each stage,
 DIR/final the trained one, which `MaeFuseModel.from_pretrained` loads; DIR/samples and DIR/log show what happened.
 """
@@ -35,7 +35,7 @@ from training.schedule import PlannedStage, plan_stages, stage_to_resume
 from training.stages import GuidedStep
 from training.validation import Validation
 
-PICTURES_OF_A_PAIR = 2
+IMAGES_OF_A_PAIR = 2
 
 
 def require_tracker(name: str | None) -> None:
@@ -55,10 +55,10 @@ def start_model(config: TrainingConfig) -> MaeFuseModel:
     model = model_from_encoder(config.encoder, **config.model)
     if config.start.decoder_as_read_out:
         read_out = load_file(cast(str, cached_file(config.encoder, "read_out.safetensors")))
-        model.decoder.start_as_read_out(read_out["weight"], read_out["bias"])
+        model.decoder.initialize_as_read_out(read_out["weight"], read_out["bias"])
     if config.start.fusion_at_mean:
-        model.comparative_fusion.start_at_mean(config.start.own_place_logit)
-        model.merging_fusion.start_at_mean(config.start.own_place_logit)
+        model.comparative_fusion.initialize_at_mean(config.start.own_place_logit)
+        model.merging_fusion.initialize_at_mean(config.start.own_place_logit)
     return model
 
 
@@ -119,9 +119,9 @@ def train_stage(
     pairs_of_a_step = config.batch_size * config.gradient_accumulation_steps * processes
     progress = tqdm(
         desc=stage.name,
-        total=plan.steps * pairs_of_a_step * PICTURES_OF_A_PAIR,
-        initial=done * pairs_of_a_step * PICTURES_OF_A_PAIR,
-        unit="picture",
+        total=plan.steps * pairs_of_a_step * IMAGES_OF_A_PAIR,
+        initial=done * pairs_of_a_step * IMAGES_OF_A_PAIR,
+        unit="image",
         disable=not accelerator.is_main_process,
     )
     values: list[Tensor] = []
@@ -144,7 +144,7 @@ def train_stage(
         steps_of_the_run = planned.steps_before + done
         means = dict(zip(terms, torch.stack(values).mean(dim=0).tolist()))
         values = []
-        progress.update(pairs_of_a_step * PICTURES_OF_A_PAIR)
+        progress.update(pairs_of_a_step * IMAGES_OF_A_PAIR)
         epoch = done * pairs_of_a_step / len(pairs) if not config.data.streaming else None
         shown = {} if epoch is None else {"epoch": f"{epoch:.2f}"}
         progress.set_postfix({**shown, **{name: f"{value:.3g}" for name, value in means.items()}}, refresh=False)

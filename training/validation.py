@@ -1,4 +1,4 @@
-"""What a stage does to pairs that it is not trained on: loss terms as numbers, and pictures to look at."""
+"""What a stage does to pairs that it is not trained on: loss terms as numbers, and images to look at."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ class Validation:
         Args:
             run: the step as accelerate prepared it.
             step: the same, as it was before.
-            accelerator: its trackers and its project folder, `samples/` in it, get numbers and pictures.
+            accelerator: its trackers and its project folder, `samples/` in it, get numbers and images.
             steps_of_the_run: where they stand there.
 
         Returns:
@@ -41,7 +41,7 @@ class Validation:
         run.eval()
         terms = self.loss_terms(run, accelerator.device)
         accelerator.log({f"{name}/validation_{term}": value for term, value in terms.items()}, step=steps_of_the_run)
-        show(accelerator, self.pictures(step), Path(accelerator.project_dir) / "samples", name, steps_of_the_run)
+        show(accelerator, self.images(step), Path(accelerator.project_dir) / "samples", name, steps_of_the_run)
         run.train()
         listed = ", ".join(f"{term} {value:.3g}" for term, value in terms.items())
         return f"validation {listed}" if terms else "no validation pairs"
@@ -57,33 +57,33 @@ class Validation:
                 sums[name] = sums.get(name, 0.0) + term.item() * len(crops)
         return {name: total / len(self.crops) for name, total in sums.items()}
 
-    def pictures(self, step: GuidedStep) -> list[Image.Image]:
+    def images(self, step: GuidedStep) -> list[Image.Image]:
         """Infrared, visible and what the stage's features decode to, side by side, of each pair that is shown."""
         return [side_by_side(step, pair.to(step.model.device)) for pair in self.shown]
 
 
-def whole_crops(picture: np.ndarray, crop_size: int) -> Tensor:
+def whole_crops(image: np.ndarray, crop_size: int) -> Tensor:
     """The largest middle square of a pair whose side is a multiple of the crop, as `(2, side, side)` in [0, 1]."""
-    return centre_crop(picture, min(picture.shape[1:]) // crop_size * crop_size)
+    return centre_crop(image, min(image.shape[1:]) // crop_size * crop_size)
 
 
 def side_by_side(step: GuidedStep, pair: Tensor) -> Image.Image:
-    """One row of grey pictures: infrared, visible, decoded (both pictures decoded where the stage has no fused one)."""
+    """One row of grey images: infrared, visible, decoded (both images decoded where the stage has no fused one)."""
     infrared, visible = pair[:1, None], pair[1:, None]
     decoded = step.decode(infrared, visible)
     row = torch.cat([infrared, visible, *decoded.split(1)], dim=-1)[0, 0].clamp(0, 1)
     return Image.fromarray((row.cpu().numpy() * 255).round().astype(np.uint8))
 
 
-def show(accelerator: Accelerator, pictures: list[Image.Image], folder: Path, name: str, step: int) -> None:
-    """Save pictures as `folder/STEP_NAME_NUMBER.png`, and log them where the tracker takes pictures."""
+def show(accelerator: Accelerator, images: list[Image.Image], folder: Path, name: str, step: int) -> None:
+    """Save images as `folder/STEP_NAME_NUMBER.png`, and log them where the tracker takes images."""
     if not accelerator.is_main_process:
         return
     folder.mkdir(parents=True, exist_ok=True)
-    for number, picture in enumerate(pictures):
-        picture.save(folder / f"{step:07d}_{name}_{number}.png")
+    for number, image in enumerate(images):
+        image.save(folder / f"{step:07d}_{name}_{number}.png")
         for tracker in accelerator.trackers:
             if tracker.name == "tensorboard":
-                tracker.writer.add_image(f"{name}/{number}", np.asarray(picture), step, dataformats="HW")
+                tracker.writer.add_image(f"{name}/{number}", np.asarray(image), step, dataformats="HW")
             elif hasattr(tracker, "log_images"):
-                tracker.log_images({f"{name}/{number}": [picture]}, step=step)
+                tracker.log_images({f"{name}/{number}": [image]}, step=step)

@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """The parser of `maefuse` and its subcommands."""
-    parser = argparse.ArgumentParser(prog="maefuse", description="Fuse infrared and visible pictures of a scene.")
+    parser = argparse.ArgumentParser(prog="maefuse", description="Fuse infrared and visible images of a scene.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     for add in (add_fuse, add_demo, add_evaluate, add_compare, add_convert):

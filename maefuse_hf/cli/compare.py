@@ -1,5 +1,5 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
-"""`maefuse compare`: pictures side by side, with an enlarged patch."""
+"""`maefuse compare`: images side by side, with an enlarged patch."""
 
 import argparse
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from ..visualization.zoom import CHOICE_OF_PATCH, differing_patch, patch_at, wit
 from .options import (
     make_folder,
     refuse_overwriting,
-    require_picture_suffix,
+    require_image_suffix,
 )
 
 
@@ -23,35 +23,35 @@ def add_compare(commands: Any) -> None:
     """Add `maefuse compare` to the subcommands."""
     parser = commands.add_parser(
         "compare",
-        help="put pictures side by side, with an enlarged patch",
-        description="Put pictures of one size side by side under their names, and below each the same patch enlarged.",
+        help="put images side by side, with an enlarged patch",
+        description="Put images of one size side by side under their names, and below each the same patch enlarged.",
     )
-    parser.add_argument("pictures", type=Path, nargs="+", metavar="PICTURE", help="at least two, of one size")
+    parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="at least two, of one size")
     parser.add_argument(
         "--zoom",
         type=corner_and_width,
         metavar="X,Y,SIZE",
-        help="left, top and width of the patch in pixels; its proportions are the pictures'. Without this, "
+        help="left, top and width of the patch in pixels; its proportions are the images'. Without this, "
         + CHOICE_OF_PATCH,
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, help="picture to write")
-    parser.set_defaults(command=compare_pictures)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="image to write")
+    parser.set_defaults(command=compare_images)
 
 
-def compare_pictures(options: argparse.Namespace) -> int:
+def compare_images(options: argparse.Namespace) -> int:
     """`maefuse compare`: nothing is measured."""
-    if len(options.pictures) < 2:
-        raise ValueError("One picture cannot be compared; give at least two.")
-    require_picture_suffix(options.output)
-    refuse_overwriting([options.output], options.pictures)
-    names = short_names(options.pictures)
-    pictures = {name: read_source(path, "picture") for name, path in zip(names, options.pictures)}
-    for name, picture in pictures.items():
-        require_size(picture, name, pictures[names[0]].size, names[0])
-    size = pictures[names[0]].size
-    patch = patch_at(options.zoom, size) if options.zoom else differing_patch(list(pictures.values()))
+    if len(options.images) < 2:
+        raise ValueError("One image cannot be compared; give at least two.")
+    require_image_suffix(options.output)
+    refuse_overwriting([options.output], options.images)
+    names = short_names(options.images)
+    images = {name: read_source(path, "image") for name, path in zip(names, options.images)}
+    for name, image in images.items():
+        require_size(image, name, images[names[0]].size, names[0])
+    size = images[names[0]].size
+    patch = patch_at(options.zoom, size) if options.zoom else differing_patch(list(images.values()))
     make_folder(options.output.parent)
-    side_by_side(with_patch(pictures, patch)).save(options.output)
+    side_by_side(with_patch(images, patch)).save(options.output)
     print(f"Patch at {patch.left},{patch.top}, {patch.width}×{patch.height} px. Look at {options.output}")
     return 0
 
@@ -62,7 +62,7 @@ def short_names(paths: Sequence[Path]) -> list[str]:
         names = ["/".join(path.with_suffix("").parts[-length:]) for path in paths]
         if len(set(names)) == len(names):
             return names
-    raise ValueError("A picture stands twice in the list, or with two suffixes; give pictures of different names.")
+    raise ValueError("An image stands twice in the list, or with two suffixes; give images of different names.")
 
 
 def corner_and_width(text: str) -> tuple[int, int, int]:

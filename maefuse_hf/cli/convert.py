@@ -16,7 +16,7 @@ def add_convert(commands: Any) -> None:
         help="turn a checkpoint of the paper's authors into a folder that --model takes",
         description="Turn a checkpoint of the paper's authors into a folder that --model and "
         "MaeFuseModel.from_pretrained take. Sizes are read off the tensors, and every tensor is accounted for. Without "
-        "--native the folder makes the authors' pictures, by their test procedure: stretched to the square of the "
+        "--native the folder makes the authors' images, by their test procedure: stretched to the square of the "
         "checkpoint's positions, in 8 bits. A plain masked autoencoder needs no conversion; training takes its file as "
         "it is.",
     )
@@ -31,7 +31,7 @@ def add_convert(commands: Any) -> None:
     parser.add_argument(
         "--native",
         action="store_true",
-        help="fuse pictures at their own size, sharp colours and no rounding in between, instead of the authors' way",
+        help="fuse images at their own size, sharp colours and no rounding in between, instead of the authors' way",
     )
     for part in ("encoder", "decoder"):
         parser.add_argument(
@@ -66,12 +66,12 @@ def convert_files(options: argparse.Namespace) -> int:
     processor.save_pretrained(options.output)
     config, encoder = model.config, model.config.encoder_config
     side = encoder.image_size
-    pictures = "of any size at their own" if options.native else f"stretched to {side}×{side}, as the authors test"
+    images = "of any size at their own" if options.native else f"stretched to {side}×{side}, as the authors test"
     print(
         f"Encoder {encoder.hidden_size} wide, {encoder.num_hidden_layers} blocks, {encoder.num_attention_heads} heads, "
         f"patch {encoder.patch_size}; decoder {config.decoder_hidden_size} wide, {config.decoder_num_hidden_layers} "
         f"blocks, {config.decoder_num_attention_heads} heads; {model.num_parameters():,} parameters.\n"
-        f"Pictures are fused {pictures}.\n"
+        f"Images are fused {images}.\n"
         f"Use it: maefuse fuse INFRARED VISIBLE -o FUSED --model {options.output}"
     )
     return 0

@@ -22,7 +22,7 @@ def add_demo(commands: Any) -> None:
         "demo",
         parents=[model_options()],
         help="render an example pair, fuse it, and show all three side by side",
-        description="Render an example pair, fuse it, and write all three and a side-by-side picture to a folder.",
+        description="Render an example pair, fuse it, and write all three and a side-by-side image to a folder.",
     )
     parser.add_argument("-o", "--output", type=Path, default=Path("maefuse-demo"), help="folder to write to")
     parser.set_defaults(command=write_demo)
@@ -33,11 +33,11 @@ def write_demo(options: argparse.Namespace) -> int:
     make_folder(options.output)
     model, processor = load_checkpoint(options.model, options.device, DTYPES[options.dtype])
     infrared, visible = render_example_pair()
-    fused = fuse_pair(model, processor, infrared, visible).picture
-    pictures = {"infrared": infrared, "visible": visible, "fused": fused}
-    for name, picture in pictures.items():
-        picture.save(options.output / f"{name}.png")
+    fused = fuse_pair(model, processor, infrared, visible).image
+    images = {"infrared": infrared, "visible": visible, "fused": fused}
+    for name, image in images.items():
+        image.save(options.output / f"{name}.png")
     together = options.output / "side_by_side.png"
-    side_by_side(pictures).save(together)
+    side_by_side(images).save(together)
     print(f"Look at {together}")
     return 0

@@ -1,5 +1,5 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
-"""`maefuse evaluate`: measure a model, and pictures that other methods fused."""
+"""`maefuse evaluate`: measure a model, and images that other methods fused."""
 
 import argparse
 import sys
@@ -22,8 +22,8 @@ from ..evaluation.runner import (
     Row,
     System,
     evaluate,
-    picture_path,
-    pictures_of,
+    image_path,
+    images_of,
     read_datasets,
 )
 from ..evaluation.summary import (
@@ -59,9 +59,9 @@ def add_evaluate(commands: Any) -> None:
     parser = commands.add_parser(
         "evaluate",
         parents=[model_options(), strategy_options()],
-        help="measure a model or fused pictures on folders of pairs",
-        description="Measure a model, and pictures that other methods fused, on folders of registered pairs: tables "
-        "with intervals, a report with plots and pictures. Baselines stand beside them: each source alone, their "
+        help="measure a model or fused images on folders of pairs",
+        description="Measure a model, and images that other methods fused, on folders of registered pairs: tables "
+        "with intervals, a report with plots and images. Baselines stand beside them: each source alone, their "
         "average and their maximum. Without --model and --fused, the shipped checkpoint is measured.",
     )
     parser.add_argument(
@@ -71,7 +71,7 @@ def add_evaluate(commands: Any) -> None:
         action="extend",
         required=True,
         metavar="DIR",
-        help="folders with infrared/ and visible/ of same-named pictures, or with metadata.jsonl",
+        help="folders with infrared/ and visible/ of same-named images, or with metadata.jsonl",
     )
     parser.add_argument(
         "--fused",
@@ -79,7 +79,7 @@ def add_evaluate(commands: Any) -> None:
         action="extend",
         default=[],
         metavar="NAME=DIR",
-        help="pictures that another method fused, named as the pairs; with several data sets, DIR holds a folder of "
+        help="images that another method fused, named as the pairs; with several data sets, DIR holds a folder of "
         "each one's name; without NAME=, the row has the folder's name",
     )
     parser.add_argument(
@@ -88,7 +88,7 @@ def add_evaluate(commands: Any) -> None:
         default="standard",
         help="compute the metrics that have a definition of this name by it, the others by their standard one",
     )
-    parser.add_argument("--no-pictures", action="store_true", help="write no side-by-side picture of each pair")
+    parser.add_argument("--no-images", action="store_true", help="write no side-by-side image of each pair")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="folder to write to")
     parser.set_defaults(command=evaluate_datasets)
 
@@ -99,13 +99,13 @@ def evaluate_datasets(options: argparse.Namespace) -> int:
     processes = launched_processes()
     datasets = read_datasets(options.dataset)
     folders = fused_folders(options.fused, datasets)
-    pictures_folder = None if options.no_pictures else options.output
+    images_folder = None if options.no_images else options.output
     make_folder(options.output)
-    if pictures_folder is not None:
+    if images_folder is not None:
         for dataset in datasets:
-            make_folder(pictures_folder / dataset.name)
+            make_folder(images_folder / dataset.name)
         refuse_overwriting(
-            (picture_path(pictures_folder, dataset.name, pair) for dataset in datasets for pair in dataset.pairs),
+            (image_path(images_folder, dataset.name, pair) for dataset in datasets for pair in dataset.pairs),
             read_files(datasets, folders),
         )
     device = torch_device(options.device or processes.device)
@@ -116,7 +116,7 @@ def evaluate_datasets(options: argparse.Namespace) -> int:
     if processes.is_main:
         print("\n".join(f"{name}: {value}" for name, value in facts(about).items()), flush=True)
 
-    rows, problems = evaluate(datasets, systems, processes, options.definition, device, pictures_folder)
+    rows, problems = evaluate(datasets, systems, processes, options.definition, device, images_folder)
     if not processes.is_main:
         # the launcher stops all processes when one fails, and the main process is not yet done
         return 0
@@ -131,7 +131,7 @@ def evaluate_datasets(options: argparse.Namespace) -> int:
 def fused_folders(named: Sequence[str], datasets: Sequence[Dataset]) -> list[FolderSystem]:
     """The systems that `--fused` names.
 
-    With one data set, DIR may hold the pictures themselves. A `ValueError` names a folder that is not there.
+    With one data set, DIR may hold the images themselves. A `ValueError` names a folder that is not there.
     """
     systems = []
     for text in named:
@@ -160,7 +160,7 @@ def require_different_names(systems: Sequence[System]) -> None:
     taken = {*BASELINES, *SOURCES}
     for system in systems:
         if system.name in taken:
-            raise ValueError(f"Another row or picture is called {system.name}; name the folder with --fused NAME=DIR.")
+            raise ValueError(f"Another row or image is called {system.name}; name the folder with --fused NAME=DIR.")
         taken.add(system.name)
 
 
@@ -173,10 +173,10 @@ def protocol(options: argparse.Namespace, models: Sequence[ModelSystem]) -> dict
         "maefuse-hf": installed_version(),
         "torch": torch.__version__,
         **of_model,
-        "size": "every pair at its own; a picture of another size is refused, nothing is resized",
-        "colour": "luminance, Y of BT.601 of 8-bit pictures, rounded, halves to even; sources deeper than 8 bits are "
+        "size": "every pair at its own; an image of another size is refused, nothing is resized",
+        "colour": "luminance, Y of BT.601 of 8-bit images, rounded, halves to even; sources deeper than 8 bits are "
         f"first scaled to 8 from their percentiles {low} to {high}",
-        "fused": "a model's luminance times 255, rounded, before colour is added; another method's picture as it is "
+        "fused": "a model's luminance times 255, rounded, before colour is added; another method's image as it is "
         "saved, in 8 bits, turned to luminance",
         "interval": f"{CONFIDENCE:.0%}, percentile bootstrap over pairs, {RESAMPLES} resamples, seed {SEED}; pairs "
         "without a value are left out",
@@ -193,10 +193,10 @@ def installed_version() -> str:
 
 
 def read_files(datasets: Sequence[Dataset], folders: Sequence[FolderSystem]) -> list[Path]:
-    """Every picture that an evaluation reads."""
+    """Every image that an evaluation reads."""
     sources = [path for dataset in datasets for pair in dataset.pairs for path in (pair.infrared, pair.visible)]
-    by_name = [pictures for folder in folders for pictures in folder.pictures.values()]
-    return sources + [path for pictures in by_name for paths in pictures.values() for path in paths]
+    by_name = [images for folder in folders for images in folder.images.values()]
+    return sources + [path for images in by_name for paths in images.values() for path in paths]
 
 
 def write_results(
@@ -231,7 +231,7 @@ def examples_of(dataset: Dataset, rows: Sequence[Row], systems: Sequence[System]
     examples = []
     for name, label in worth_a_look(ranked_pairs(rows, dataset.name, ranking)).items():
         shown = [system for system in systems if (system.name, name) in measured]
-        pictures = pictures_of(dataset.name, pairs[name], shown)
-        patch = differing_patch(list(pictures.values()))
-        examples.append(Example(dataset.name, name, label, ranking, with_patch(pictures, patch)))
+        images = images_of(dataset.name, pairs[name], shown)
+        patch = differing_patch(list(images.values()))
+        examples.append(Example(dataset.name, name, label, ranking, with_patch(images, patch)))
     return examples

@@ -1,5 +1,5 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
-"""`maefuse fuse`: one pair of pictures, or two folders of them."""
+"""`maefuse fuse`: one pair of images, or two folders of them."""
 
 import argparse
 import sys
@@ -17,7 +17,7 @@ from .options import (
     make_folder,
     model_options,
     refuse_overwriting,
-    require_picture_suffix,
+    require_image_suffix,
     strategy_options,
 )
 
@@ -29,19 +29,19 @@ def add_fuse(commands: Any) -> None:
     parser = commands.add_parser(
         "fuse",
         parents=[model_options(), strategy_options()],
-        help="fuse two pictures, or two folders of same-named pictures",
-        description="Fuse two registered pictures, or two folders of same-named ones, at the visible picture's size.",
+        help="fuse two images, or two folders of same-named images",
+        description="Fuse two registered images, or two folders of same-named ones, at the visible image's size.",
     )
-    parser.add_argument("infrared", type=Path, help="picture or folder; 8 or 16 bit, hot things bright")
-    parser.add_argument("visible", type=Path, help="picture or folder; colour or grey")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="picture to write, or folder for two folders")
-    parser.add_argument("--resize-infrared", action="store_true", help="resize infrared to the visible picture's size")
+    parser.add_argument("infrared", type=Path, help="image or folder; 8 or 16 bit, hot things bright")
+    parser.add_argument("visible", type=Path, help="image or folder; colour or grey")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="image to write, or folder for two folders")
+    parser.add_argument("--resize-infrared", action="store_true", help="resize infrared to the visible image's size")
     parser.add_argument(
         "--infrared-range",
         type=float,
         nargs=2,
         metavar=("LOW", "HIGH"),
-        help="raw values that become black and white; default: percentiles of each picture deeper than 8 bits",
+        help="raw values that become black and white; default: percentiles of each image deeper than 8 bits",
     )
     parser.add_argument("--palette", choices=PALETTES, help="colour what is hot by this thermal palette")
     parser.set_defaults(command=fuse_files)
@@ -51,17 +51,17 @@ def fuse_files(options: argparse.Namespace) -> int:
     """`maefuse fuse`: one pair, or all pairs of two folders; what fails is reported and the rest is done."""
     if options.infrared.is_dir() != options.visible.is_dir():
         raise ValueError(
-            f"{options.infrared} and {options.visible} are a folder and a file; give two pictures or two folders."
+            f"{options.infrared} and {options.visible} are a folder and a file; give two images or two folders."
         )
     if not options.infrared.is_dir():
         outputs = {PairPaths(options.visible.stem, options.infrared, options.visible): options.output}
         failures: list[str] = []
-        require_picture_suffix(options.output)
+        require_image_suffix(options.output)
         make_folder(options.output.parent)
     else:
         pairs, failures = match_pairs(options.infrared, options.visible)
         if not pairs and not failures:
-            raise ValueError(f"{options.infrared} and {options.visible} hold no pictures.")
+            raise ValueError(f"{options.infrared} and {options.visible} hold no images.")
         outputs = {pair: options.output / f"{pair.name}{FOLDER_SUFFIX}" for pair in pairs}
         make_folder(options.output)
     refuse_overwriting(outputs.values(), (path for pair in outputs for path in (pair.infrared, pair.visible)))
@@ -73,14 +73,14 @@ def fuse_files(options: argparse.Namespace) -> int:
             fused = fuse_pair(
                 model, processor, pair.infrared, pair.visible, options.fusion, options.contour, **overrides
             )
-            picture = fused.picture
+            image = fused.image
             if options.palette:
-                picture = thermal_overlay(picture, seen_infrared(fused.inputs), options.palette)
-            picture.save(output)
+                image = thermal_overlay(image, seen_infrared(fused.inputs), options.palette)
+            image.save(output)
         except (OSError, ValueError) as error:
             failures.append(f"{pair.name}: {error}")
     for failure in failures:
         print(f"maefuse: {failure}", file=sys.stderr)
     if len(outputs) + len(failures) > 1:
-        print(f"{len(outputs)} pairs, {len(failures)} problems, fused pictures in {options.output}")
+        print(f"{len(outputs)} pairs, {len(failures)} problems, fused images in {options.output}")
     return 1 if failures else 0

@@ -41,17 +41,17 @@ def make_folder(folder: Path) -> None:
         raise OSError(f"The folder {folder} cannot be written to. Choose another with -o.")
 
 
-def require_picture_suffix(path: Path) -> None:
-    """Raise a `ValueError` where Pillow would not know what kind of picture to write."""
+def require_image_suffix(path: Path) -> None:
+    """Raise a `ValueError` where Pillow would not know what kind of image to write."""
     kinds = Image.registered_extensions()
     if kinds.get(path.suffix.lower()) not in Image.SAVE:
-        raise ValueError(f"{path} has no picture suffix that can be written; name it like fused.png.")
+        raise ValueError(f"{path} has no image suffix that can be written; name it like fused.png.")
     if path.is_dir():
-        raise ValueError(f"{path} is a folder; -o names the picture to write.")
+        raise ValueError(f"{path} is a folder; -o names the image to write.")
 
 
 def refuse_overwriting(outputs: Iterable[Path], sources: Iterable[Path]) -> None:
-    """Raise a `ValueError` if a picture that shall be written would replace one that is read."""
+    """Raise a `ValueError` if an image that shall be written would replace one that is read."""
     read = {path.resolve() for path in sources}
     for output in outputs:
         if output.resolve() in read:

@@ -42,7 +42,7 @@ def read_mae_encoder(path: Path, attention_heads: int | None = None) -> ViTMAEMo
     if finetuned := [name for name in tensors if name.startswith(CLASSIFIER)]:
         raise ValueError(
             f"{path} was finetuned as a classifier: it holds {listed(finetuned)}. Its features no longer keep what "
-            "a decoder needs to give the picture back. Take the pretrained checkpoint, mae_pretrain_vit_*.pth."
+            "a decoder needs to give the image back. Take the pretrained checkpoint, mae_pretrain_vit_*.pth."
         )
     if any(name.startswith(("model1.", "model2.")) for name in tensors):
         raise ValueError(

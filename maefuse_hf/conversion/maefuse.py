@@ -1,5 +1,5 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
-"""Checkpoints of the paper's authors as a `MaeFuseModel` and the processor that makes their pictures.
+"""Checkpoints of the paper's authors as a `MaeFuseModel` and the processor that makes their images.
 
 Their file has two parts, which also come as two files: encoder and decoder (`model1.`), and the fusion layer
 (`model2.`). Where their code and the paper differ is said in `docs/architecture.md`.
@@ -54,8 +54,8 @@ def convert_checkpoint(
     Args:
         files: the checkpoint; or the files of its parts, in any order.
         encoder_heads, decoder_heads: attention heads, needed where a width is none of the published ones.
-        native: fuse pictures at their own size. Without it, model and processor follow the authors' test procedure:
-            pictures are stretched to the square that the positions are for, and held in 8 bits.
+        native: fuse images at their own size. Without it, model and processor follow the authors' test procedure:
+            images are stretched to the square that the positions are for, and held in 8 bits.
         fusion_attention: what a token of the fusion layer attends to: the token at its own place, as in their code,
             or all tokens, as in the paper; the weights were not trained for that, but training can start there.
 
@@ -194,7 +194,7 @@ def refuse_other_positions(what: str, tensors: Mapping[str, Tensor], config: Mae
 
 
 def image_processor(config: MaeFuseConfig, native: bool) -> MaeFuseImageProcessor:
-    """The processor of a converted model: pictures at their own size, or the authors' test procedure."""
+    """The processor of a converted model: images at their own size, or the authors' test procedure."""
     encoder = config.encoder_config
     if native:
         return MaeFuseImageProcessor(size_divisor=encoder.patch_size)

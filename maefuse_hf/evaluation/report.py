@@ -52,13 +52,13 @@ img { display: block; width: 100%; height: auto }
 
 @dataclass(frozen=True)
 class Example:
-    """A pair worth a look: pictures with their patch by caption."""
+    """A pair worth a look: images with their patch by caption."""
 
     dataset: str
     pair: str
     label: str
     system: str
-    pictures: dict[str, Image.Image]
+    images: dict[str, Image.Image]
 
 
 def report(
@@ -68,11 +68,11 @@ def report(
     problems: Sequence[str],
     examples: Sequence[Example],
 ) -> str:
-    """The whole page: what was measured and how, problems, tables, pictures, plots.
+    """The whole page: what was measured and how, problems, tables, images, plots.
 
     Args:
         rows, summaries, about, problems: of an evaluation.
-        examples: pictures to show, in the order of the page.
+        examples: images to show, in the order of the page.
     """
     parts = [
         "<!DOCTYPE html>",
@@ -100,7 +100,7 @@ def report(
     if examples:
         parts.append("<h2>Best, median and worst pairs</h2>")
         parts.append(
-            f'<p class="quiet">Of {escape(examples[0].system)}; {RANKING}. Below each picture a patch of it, '
+            f'<p class="quiet">Of {escape(examples[0].system)}; {RANKING}. Below each image a patch of it, '
             f"enlarged: {CHOICE_OF_PATCH}.</p>"
         )
         parts += [example_row(example) for example in examples]
@@ -129,19 +129,19 @@ def table(systems: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def example_row(example: Example) -> str:
-    """The pictures of one pair, side by side where there is room."""
+    """The images of one pair, side by side where there is room."""
     figures = (
-        f'<figure><img alt="{escape(caption)} of {escape(example.pair)}" src="{picture_uri(picture)}">'
+        f'<figure><img alt="{escape(caption)} of {escape(example.pair)}" src="{image_uri(image)}">'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
-        for caption, picture in example.pictures.items()
+        for caption, image in example.images.items()
     )
     title = f"{escape(example.dataset)}, {escape(example.label)}: {escape(example.pair)}"
     return f'<h3>{title}</h3><div class="row">{"".join(figures)}</div>'
 
 
-def picture_uri(picture: Image.Image) -> str:
-    """A picture as a JPEG in a data URI, made smaller if it is larger than a screen shows."""
-    smaller = picture.convert("RGB")
+def image_uri(image: Image.Image) -> str:
+    """An image as a JPEG in a data URI, made smaller if it is larger than a screen shows."""
+    smaller = image.convert("RGB")
     smaller.thumbnail((LONGEST_SIDE, 2 * LONGEST_SIDE))
     file = io.BytesIO()
     smaller.save(file, format="JPEG", quality=JPEG_QUALITY, subsampling=0)
@@ -149,5 +149,5 @@ def picture_uri(picture: Image.Image) -> str:
 
 
 def data_uri(content: bytes, kind: str) -> str:
-    """A picture file within the page."""
+    """An image file within the page."""
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"

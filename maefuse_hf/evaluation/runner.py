@@ -15,7 +15,7 @@ from tqdm import tqdm
 from ..colour import BT601_LUMINANCE, to_uint8
 from ..image_processing_maefuse import MaeFuseImageProcessor, decode, load_rgb
 from ..inference.pair_fusion import FusedPair, fuse_pair
-from ..inference.pairs import PairPaths, find_pairs, pictures_by_name
+from ..inference.pairs import PairPaths, find_pairs, images_by_name
 from ..metrics import fusion_metrics, hot_target_survival
 from ..modeling_maefuse import MaeFuseModel
 from ..visualization.captioned_row import side_by_side
@@ -30,7 +30,7 @@ BASELINES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     AVERAGE: lambda infrared, visible: ((infrared.double() + visible.double()) / 2).round().to(torch.uint8),
     MAXIMUM: torch.maximum,
 }
-"""What needs no fusion: from infrared and visible luminance, uint8, to a picture of the same kind."""
+"""What needs no fusion: from infrared and visible luminance, uint8, to an image of the same kind."""
 
 SOURCES_ALONE = frozenset({VISIBLE_ALONE, INFRARED_ALONE})
 SOURCES = ("infrared", "visible")
@@ -57,23 +57,23 @@ class Row:
 
 @dataclass(frozen=True)
 class Fused:
-    """A system's picture of a pair: to look at, and to measure the luminance of (8 bits, RGB or L), and the values that
+    """A system's image of a pair: to look at, and to measure the luminance of (8 bits, RGB or L), and the values that
     only this system has."""
 
-    picture: Image.Image
+    image: Image.Image
     measured: Image.Image
     values: dict[str, float] = field(default_factory=dict)
 
 
 class System(Protocol):
-    """Whatever gives a fused picture for a pair."""
+    """Whatever gives a fused image for a pair."""
 
     @property
     def name(self) -> str:
         """How tables call it."""
 
     def fuse(self, dataset: str, pair: PairPaths) -> Fused:
-        """Its picture; `OSError` or `ValueError` where there is none."""
+        """Its image; `OSError` or `ValueError` where there is none."""
 
 
 @dataclass(frozen=True)
@@ -87,48 +87,48 @@ class ModelSystem:
     contour: str = "cfm"
 
     def fuse(self, dataset: str, pair: PairPaths) -> Fused:
-        """The model's picture, and how well its decoder gives the two sources back."""
+        """The model's image, and how well its decoder gives the two sources back."""
         fused = fuse_pair(self.model, self.processor, pair.infrared, pair.visible, self.fusion, self.contour)
-        # colours would clip the luminance where they are saturated; a black picture takes it as it is
+        # colours would clip the luminance where they are saturated; a black image takes it as it is
         black = {**fused.inputs, "visible_rgb": torch.zeros_like(fused.inputs["visible_rgb"])}
         luminance = self.processor.post_process_image_fusion(fused.outputs, black)[0]
-        return Fused(fused.picture, luminance, {DECODER_PSNR: self.decoder_psnr(fused)})
+        return Fused(fused.image, luminance, {DECODER_PSNR: self.decoder_psnr(fused)})
 
     @torch.inference_mode()
     def decoder_psnr(self, fused: FusedPair) -> float:
-        """PSNR in dB of encoder and decoder on a single picture, peak 1, mean of infrared and visible."""
-        pictures = torch.cat([fused.inputs["infrared"], fused.inputs["visible"]])
-        restored = self.model.reconstruct(pictures).clamp(0, 1)
+        """PSNR in dB of encoder and decoder on a single image, peak 1, mean of infrared and visible."""
+        images = torch.cat([fused.inputs["infrared"], fused.inputs["visible"]])
+        restored = self.model.reconstruct(images).clamp(0, 1)
         height, width = fused.inputs.get("resized_sizes", fused.inputs["original_sizes"])[0].tolist()
-        error = (restored - pictures)[..., :height, :width].square().mean(dim=(1, 2, 3))
+        error = (restored - images)[..., :height, :width].square().mean(dim=(1, 2, 3))
         return (-10 * error.log10()).mean().item()
 
 
 @dataclass
 class FolderSystem:
-    """Pictures that another method fused: a folder for each data set, files named as the pairs are."""
+    """Images that another method fused: a folder for each data set, files named as the pairs are."""
 
     name: str
     folders: dict[str, Path]
-    pictures: dict[str, dict[str, list[Path]]] = field(init=False)
+    images: dict[str, dict[str, list[Path]]] = field(init=False)
 
     def __post_init__(self) -> None:
         for folder in self.folders.values():
             if not folder.is_dir():
-                raise ValueError(f"{self.name}: {folder} is no folder of fused pictures.")
-        self.pictures = {dataset: pictures_by_name(folder) for dataset, folder in self.folders.items()}
+                raise ValueError(f"{self.name}: {folder} is no folder of fused images.")
+        self.images = {dataset: images_by_name(folder) for dataset, folder in self.folders.items()}
 
     def fuse(self, dataset: str, pair: PairPaths) -> Fused:
-        """The picture of the pair's name."""
-        paths = self.pictures[dataset].get(pair.name, [])
+        """The image of the pair's name."""
+        paths = self.images[dataset].get(pair.name, [])
         if len(paths) != 1:
             found = f"more than one: {', '.join(map(str, paths))}" if paths else "none"
-            raise ValueError(f"one picture {pair.name}.* is needed in {self.folders[dataset]}, there is {found}.")
+            raise ValueError(f"one image {pair.name}.* is needed in {self.folders[dataset]}, there is {found}.")
         pixels = decode(paths[0], str(paths[0]))
         if pixels.dtype != np.uint8:
-            raise ValueError(f"{paths[0]} holds {pixels.dtype}; fused pictures are measured as 8 bit. Save it so.")
-        picture = Image.fromarray(pixels)
-        return Fused(picture, picture)
+            raise ValueError(f"{paths[0]} holds {pixels.dtype}; fused images are measured as 8 bit. Save it so.")
+        image = Image.fromarray(pixels)
+        return Fused(image, image)
 
 
 def read_datasets(folders: Sequence[Path]) -> list[Dataset]:
@@ -160,7 +160,7 @@ def read_source(path: Path, kind: str) -> Image.Image:
     """A source as 8-bit RGB; deeper pixels are scaled as the image processor does it by default, never clipped.
 
     Raises:
-        OSError, ValueError: what the image processor raises for a picture that cannot be used.
+        OSError, ValueError: what the image processor raises for an image that cannot be used.
     """
     rgb = to_uint8(load_rgb(path, f"{kind} ({path})", None, MaeFuseImageProcessor.percentiles))
     return Image.fromarray(np.ascontiguousarray(rgb.transpose(1, 2, 0)))
@@ -173,11 +173,11 @@ def read_sources(pair: PairPaths) -> dict[str, Image.Image]:
     return {"infrared": infrared, "visible": visible}
 
 
-def require_size(picture: Image.Image, name: str, size: tuple[int, int], of_what: str) -> None:
-    """Raise a `ValueError` that says both sizes if a picture has another one, (width, height)."""
-    if picture.size != size:
+def require_size(image: Image.Image, name: str, size: tuple[int, int], of_what: str) -> None:
+    """Raise a `ValueError` that says both sizes if an image has another one, (width, height)."""
+    if image.size != size:
         raise ValueError(
-            f"{name} is {'×'.join(map(str, picture.size))} px, {of_what} is {'×'.join(map(str, size))} px; metrics "
+            f"{name} is {'×'.join(map(str, image.size))} px, {of_what} is {'×'.join(map(str, size))} px; metrics "
             "compare pixel with pixel."
         )
 
@@ -185,22 +185,22 @@ def require_size(picture: Image.Image, name: str, size: tuple[int, int], of_what
 def measure_pair(
     dataset: str, pair: PairPaths, systems: Sequence[System], definition: str, device: torch.device
 ) -> tuple[list[Row], list[str], dict[str, Image.Image]]:
-    """Rows for the systems and the baselines, a sentence for each that failed, and the pictures by caption."""
+    """Rows for the systems and the baselines, a sentence for each that failed, and the images by caption."""
     where = f"{dataset}/{pair.name}"
     try:
         sources = read_sources(pair)
     except (OSError, ValueError) as error:
         return [], [f"{where}: {error}"], {}
 
-    pictures, problems, measured = dict(sources), [], []
+    images, problems, measured = dict(sources), [], []
     for system in systems:
         try:
             fused = system.fuse(dataset, pair)
-            require_size(fused.measured, "the fused picture", sources["visible"].size, "the pair")
+            require_size(fused.measured, "the fused image", sources["visible"].size, "the pair")
         except (OSError, ValueError) as error:
             problems.append(f"{where}, {system.name}: {error}")
             continue
-        pictures[system.name] = fused.picture
+        images[system.name] = fused.image
         measured.append((system.name, as_tensor(fused.measured, device), fused.values))
     infrared, visible = (as_tensor(source, device) for source in sources.values())
     measured += [(name, baseline(infrared, visible), {}) for name, baseline in BASELINES.items()]
@@ -210,33 +210,33 @@ def measure_pair(
             for name, luminance, values in measured
         ]
     except ValueError as error:
-        return [], [*problems, f"{where}: {error}"], pictures
-    return rows, problems, pictures
+        return [], [*problems, f"{where}: {error}"], images
+    return rows, problems, images
 
 
-def pictures_of(dataset: str, pair: PairPaths, systems: Sequence[System]) -> dict[str, Image.Image]:
-    """Infrared, visible and the systems' pictures of a pair that was measured, by caption."""
-    return {**read_sources(pair), **{system.name: system.fuse(dataset, pair).picture for system in systems}}
+def images_of(dataset: str, pair: PairPaths, systems: Sequence[System]) -> dict[str, Image.Image]:
+    """Infrared, visible and the systems' images of a pair that was measured, by caption."""
+    return {**read_sources(pair), **{system.name: system.fuse(dataset, pair).image for system in systems}}
 
 
-def picture_path(folder: Path, dataset: str, pair: PairPaths) -> Path:
-    """Where an evaluation puts the pictures of a pair."""
+def image_path(folder: Path, dataset: str, pair: PairPaths) -> Path:
+    """Where an evaluation puts the images of a pair."""
     return folder / dataset / f"{pair.name}.png"
 
 
-def as_tensor(picture: Image.Image, device: torch.device) -> Tensor:
-    """Luminance of an 8-bit picture, Y of BT.601 rounded with halves to even, as `(1, 1, H, W)` uint8.
+def as_tensor(image: Image.Image, device: torch.device) -> Tensor:
+    """Luminance of an 8-bit image, Y of BT.601 rounded with halves to even, as `(1, 1, H, W)` uint8.
 
     Pillow's own conversion has weights of 16 bits, which puts many of the halves on the other level.
     """
     thousandths = np.rint(np.array(BT601_LUMINANCE) * 1000)
     # sums of whole numbers are exact, and so is a half among their thousandths
-    luminance = np.rint(np.asarray(picture.convert("RGB"), dtype=np.float64) @ thousandths / 1000)
+    luminance = np.rint(np.asarray(image.convert("RGB"), dtype=np.float64) @ thousandths / 1000)
     return torch.from_numpy(luminance.astype(np.uint8)).to(device)[None, None]
 
 
 def all_metrics(fused: Tensor, infrared: Tensor, visible: Tensor, definition: str) -> dict[str, float]:
-    """Fusion metrics and the hot-target measure of one `(1, 1, H, W)` picture; NaN where there is no value."""
+    """Fusion metrics and the hot-target measure of one `(1, 1, H, W)` image; NaN where there is no value."""
     values = fusion_metrics(fused, infrared, visible, definition=definition, allow_undefined=True)
     values |= hot_target_survival(fused, infrared, visible, allow_undefined=True)
     return {name: value.item() for name, value in values.items()}
@@ -248,14 +248,14 @@ def evaluate(
     processes: Processes,
     definition: str,
     device: torch.device,
-    pictures_folder: Path | None = None,
+    images_folder: Path | None = None,
 ) -> tuple[list[Row], list[str]]:
     """Measure all pairs, each by one of the processes.
 
     Args:
         datasets, systems, definition: what is measured, see `read_datasets`, `System`, `metrics.DEFINITIONS`.
         device: where metrics are computed.
-        pictures_folder: gets `DATASET/PAIR.png`, infrared, visible and fused side by side; the folders are there.
+        images_folder: gets `DATASET/PAIR.png`, infrared, visible and fused side by side; the folders are there.
 
     Returns:
         in each process the same: all rows, by data set, pair and system, baselines last; and a sentence for each
@@ -266,9 +266,9 @@ def evaluate(
     done = []
     for number in tqdm(numbers, unit="pair", disable=not processes.is_main):
         dataset, pair = tasks[number]
-        rows, problems, pictures = measure_pair(dataset, pair, systems, definition, device)
-        if pictures and pictures_folder is not None:
-            side_by_side(pictures).save(picture_path(pictures_folder, dataset, pair))
+        rows, problems, images = measure_pair(dataset, pair, systems, definition, device)
+        if images and images_folder is not None:
+            side_by_side(images).save(image_path(images_folder, dataset, pair))
         done.append((number, rows, problems))
     results = sorted(processes.gather(done), key=lambda result: result[0])
     all_problems = [f"{dataset.name}: {problem}" for dataset in datasets for problem in dataset.problems]

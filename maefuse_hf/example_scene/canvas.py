@@ -1,7 +1,7 @@
 """The example scene's canvas, and the two cameras that look at it.
 
 A canvas keeps, per pixel, what both cameras need to know of the surface seen there: colour and light for the
-visible camera, temperature for the thermal one. An object is painted once, so the two pictures are registered
+visible camera, temperature for the thermal one. An object is painted once, so the two images are registered
 by construction. Lengths are metres: x to the right of the road's centre line, y up from the road, z away from
 the cameras. Temperatures are degrees Celsius, light is linear RGB.
 """
@@ -23,10 +23,10 @@ Point = tuple[float, float, float]
 
 SUPERSAMPLING = 2
 EYE_HEIGHT = 1.7
-HORIZON = 0.47  # height of the horizon in the picture, as a share from its top
+HORIZON = 0.47  # height of the horizon in the image, as a share from its top
 TOUCHING = 0.02  # of surfaces this close to each other the one painted last is seen
 GRAIN_SIZE = 512
-ROWS_AT_ONCE = 32  # keeps the intermediate arrays of the lighting in the processor's cache
+ROWS_AT_ONCE = 32  # keeps the intermediate arrays of the lighting in the CPU's cache
 BLACK: Colour = (0.0, 0.0, 0.0)
 AMBIENT = np.array((0.018, 0.024, 0.040), np.float32)
 # Display levels of temperatures: steep where people and streets are, flat where skies and lamps are.
@@ -69,7 +69,7 @@ class Canvas:
     """
 
     def __init__(self, height: int, width: int) -> None:
-        # The shorter side rules, so that the whole 4:3 view is inside a picture of any shape.
+        # The shorter side rules, so that the whole 4:3 view is inside an image of any shape.
         self.focal = 0.8 * min(width, height * 4 / 3)
         self.centre = (width / 2, height * HORIZON)
         self.right: Array = ((np.arange(width, dtype=np.float32) + 0.5 - self.centre[0]) / self.focal)[None, :]
@@ -89,7 +89,7 @@ class Canvas:
         return self.centre[0] + self.focal * x / z, self.centre[1] - self.focal * (y - EYE_HEIGHT) / z
 
     def window(self, points: Sequence[Point]) -> Window | None:
-        """Rows and columns of the canvas around the points, None where all of them are out of the picture."""
+        """Rows and columns of the canvas around the points, None where all of them are out of the image."""
         columns, rows = zip(*(self.project(point) for point in points), strict=True)
         height, width = self.heat.shape
         across = slice(max(0, int(min(columns))), min(width, int(max(columns)) + 2))
@@ -152,7 +152,7 @@ class Canvas:
         self.glow[window] += ink * (np.asarray(material.glow, np.float32) - self.glow[window])
 
     def stain_ground(self, x: float, z: float, width: float, length: float, shade: float, warmth: float) -> None:
-        """Darken (by the share `shade`) and warm the visible ground around (x, z), softly."""
+        """Darken (by the share `shade`) and warm the ground in sight around (x, z), softly."""
         reach = [(x + 2 * i * width, 0.0, max(z + 2 * j * length, 0.5)) for i in (-1, 1) for j in (-1, 1)]
         window = self.window(reach)
         if window is None:
@@ -185,7 +185,7 @@ class Canvas:
         self.heat[window][inside] = (spread - cooling * 2 * np.clip(1 - thickness, 0, 0.5))[inside]
 
     def covered(self, label: int) -> Mask:
-        """Where the final pictures show nothing but the object of that label, at their size."""
+        """Where the final images show nothing but the object of that label, at their size."""
         whole: Mask = reduced((self.label == label).astype(np.float32)) == 1
         return whole
 
@@ -205,41 +205,41 @@ def sample(texture: Array, down: NDArray[np.floating], across: NDArray[np.floati
     return texels
 
 
-def blur(picture: Array, sigma: float) -> Array:
+def blur(image: Array, sigma: float) -> Array:
     """Gaussian blur of an (H, W) or (H, W, C) array."""
     reach = max(1, round(2.5 * sigma))
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     weights /= weights.sum()
     for axis in (0, 1):
-        turned = np.moveaxis(picture, axis, 0)
+        turned = np.moveaxis(image, axis, 0)
         padded = np.concatenate((turned[:1].repeat(reach, 0), turned, turned[-1:].repeat(reach, 0)))
         total = np.zeros_like(turned)
         for step, weight in enumerate(weights):
             total += np.float32(weight) * padded[step : step + len(turned)]
-        picture = np.moveaxis(total, 0, axis)
-    return picture
+        image = np.moveaxis(total, 0, axis)
+    return image
 
 
-def reduced(picture: Array) -> Array:
+def reduced(image: Array) -> Array:
     """Mean over each block of supersamples."""
     steps = range(SUPERSAMPLING)
-    total = sum((picture[i::SUPERSAMPLING, j::SUPERSAMPLING] for i in steps for j in steps), np.float32(0))
+    total = sum((image[i::SUPERSAMPLING, j::SUPERSAMPLING] for i in steps for j in steps), np.float32(0))
     return np.asarray(total / np.float32(SUPERSAMPLING**2))
 
 
-def resized(picture: Array, height: int, width: int) -> Array:
+def resized(image: Array, height: int, width: int) -> Array:
     """An (H, W, 3) array at another size."""
-    channels = [Image.fromarray(np.ascontiguousarray(picture[..., index])) for index in range(3)]
+    channels = [Image.fromarray(np.ascontiguousarray(image[..., index])) for index in range(3)]
     return np.stack([np.asarray(c.resize((width, height), Image.Resampling.BICUBIC)) for c in channels], axis=-1)
 
 
 def expose_infrared(canvas: Canvas, rng: np.random.Generator) -> Image.Image:
     """What an uncooled thermal camera makes of it: soft, hot is white, with the pattern of its pixels."""
     heat = blur(reduced(canvas.heat), max(0.3, 0.0014 * canvas.focal / SUPERSAMPLING))
-    picture = np.interp(heat, THERMAL_CURVE[:, 0], THERMAL_CURVE[:, 1])
-    height, width = picture.shape
-    picture += rng.normal(0, 0.9, (1, width)) + rng.normal(0, 0.4, (height, 1)) + rng.normal(0, 1.2, (height, width))
-    return Image.fromarray(np.clip(picture + 0.5, 0, 255).astype(np.uint8))
+    image = np.interp(heat, THERMAL_CURVE[:, 0], THERMAL_CURVE[:, 1])
+    height, width = image.shape
+    image += rng.normal(0, 0.9, (1, width)) + rng.normal(0, 0.4, (height, 1)) + rng.normal(0, 1.2, (height, width))
+    return Image.fromarray(np.clip(image + 0.5, 0, 255).astype(np.uint8))
 
 
 def expose_visible(canvas: Canvas, grain: Array, rng: np.random.Generator) -> Image.Image:
@@ -249,12 +249,12 @@ def expose_visible(canvas: Canvas, grain: Array, rng: np.random.Generator) -> Im
     light = reduced(light)
     light += _bloom(light, canvas.focal / SUPERSAMPLING)
     _add_lens_light(canvas, light)
-    picture = (1 - np.exp(-1.5 * light)) ** np.float32(1 / 2.2)
-    height, width = picture.shape[:2]
+    image = (1 - np.exp(-1.5 * light)) ** np.float32(1 / 2.2)
+    height, width = image.shape[:2]
     blotches = rng.normal(0, 0.009, (height // 2, width // 2, 3)).astype(np.float32)
     noise = rng.normal(0, 0.010, (height, width, 1)).astype(np.float32) + resized(blotches, height, width)
-    picture += noise * (1.2 - 0.7 * picture)
-    return Image.fromarray(np.clip(picture * 255 + 0.5, 0, 255).astype(np.uint8))
+    image += noise * (1.2 - 0.7 * image)
+    return Image.fromarray(np.clip(image * 255 + 0.5, 0, 255).astype(np.uint8))
 
 
 def _illuminate(canvas: Canvas) -> Array:

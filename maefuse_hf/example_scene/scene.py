@@ -99,7 +99,7 @@ class ScenePerson:
 
 @dataclass(frozen=True)
 class ExampleScene:
-    """The two pictures, and where in both of them the people and the café's sign are."""
+    """The two images, and where in both of them the people and the café's sign are."""
 
     infrared: Image.Image
     visible: Image.Image
@@ -108,9 +108,9 @@ class ExampleScene:
 
 
 def render_example_pair(height: int = 480, width: int = 640, seed: int = 0) -> tuple[Image.Image, Image.Image]:
-    """Infrared (mode "L", white is hot) and visible (mode "RGB") picture of one street, each height x width.
+    """Infrared (mode "L", white is hot) and visible (mode "RGB") image of one street, each height x width.
 
-    The same arguments give the same pictures; `seed` (0 or more) moves people, houses and lit windows and
+    The same arguments give the same images; `seed` (0 or more) moves people, houses and lit windows and
     redraws the noise. Raises ValueError where a side is shorter than 64 pixels or `seed` is negative.
     """
     scene = render_example_scene(height, width, seed)
@@ -118,7 +118,7 @@ def render_example_pair(height: int = 480, width: int = 640, seed: int = 0) -> t
 
 
 def render_example_scene(height: int = 480, width: int = 640, seed: int = 0) -> ExampleScene:
-    """As `render_example_pair`, with the masks of what is to be seen in the pictures."""
+    """As `render_example_pair`, with the masks of what is to be seen in the images."""
     if min(height, width) < MIN_SIDE:
         raise ValueError(
             f"The example scene needs {MIN_SIDE} pixels or more on each side, got height={height}, width={width}."
@@ -337,7 +337,7 @@ def paint_objects(canvas: Canvas, rng: np.random.Generator) -> dict[int, bool]:
     for x, z, paint, driving in CARS:
         standing.append((z, partial(paint_car, canvas, x, z, paint, driving)))
     standing.append((CAFE_DISTANCE, partial(paint_cafe, canvas, CAFE_DISTANCE)))
-    canvas.lights.append(Light((2.9, 5.2, 2.8), LAMP_POWER, focus=4))  # a lamp above the picture
+    canvas.lights.append(Light((2.9, 5.2, 2.8), LAMP_POWER, focus=4))  # a lamp above the image
     for _, paint_it in sorted(standing, key=lambda item: -item[0]):
         paint_it()
     return hidden

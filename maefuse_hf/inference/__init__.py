@@ -1,8 +1,8 @@
-"""From files to fused pictures: the checkpoint, the pairs of two folders, one pair through the model."""
+"""From files to fused images: the checkpoint, the pairs of two folders, one pair through the model."""
 
 from .checkpoint import SHIPPED_CHECKPOINT, load_checkpoint, torch_device
 from .pair_fusion import FusedPair, fuse_pair
-from .pairs import PairPaths, find_pairs, match_pairs, pictures_by_name
+from .pairs import PairPaths, find_pairs, images_by_name, match_pairs
 
 __all__ = [
     "SHIPPED_CHECKPOINT",
@@ -10,8 +10,8 @@ __all__ = [
     "PairPaths",
     "find_pairs",
     "fuse_pair",
+    "images_by_name",
     "load_checkpoint",
     "match_pairs",
-    "pictures_by_name",
     "torch_device",
 ]

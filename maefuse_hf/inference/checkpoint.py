@@ -22,7 +22,7 @@ def load_checkpoint(
 
     Args:
         model: folder or Hub name; without one, the checkpoint that ships.
-        device: as in `torch.device`; without one, the first CUDA device where there is one, else the processor.
+        device: as in `torch.device`; without one, the first CUDA device where there is one, else the CPU.
         dtype: of the weights.
 
     Raises:

@@ -1,5 +1,5 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
-"""One pair of pictures through processor, model and back."""
+"""One pair of images through processor, model and back."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +15,11 @@ from ..modeling_maefuse import MaeFuseModel, MaeFuseOutput
 
 @dataclass(frozen=True)
 class FusedPair:
-    """What went into the model, what came out, and the fused picture: RGB, of the visible picture's size."""
+    """What went into the model, what came out, and the fused image: RGB, of the visible image's size."""
 
     inputs: BatchFeature
     outputs: MaeFuseOutput
-    picture: Image.Image
+    image: Image.Image
 
 
 @torch.inference_mode()
@@ -35,7 +35,7 @@ def fuse_pair(
     """Fuse one pair on the model's device; `fusion` and `contour` go to the model, `overrides` to the processor.
 
     Raises:
-        OSError, ValueError: what processor and model raise for pictures that cannot be used.
+        OSError, ValueError: what processor and model raise for images that cannot be used.
     """
     inputs = processor(infrared=infrared, visible=visible, return_tensors="pt", **overrides).to(model.device)
     outputs = model(**inputs, fusion=fusion, contour=contour)

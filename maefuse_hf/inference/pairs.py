@@ -1,5 +1,5 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
-"""Which picture files show the same scene: by name in two folders, or as `metadata.jsonl` says."""
+"""Which image files show the same scene: by name in two folders, or as `metadata.jsonl` says."""
 
 import json
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from PIL import Image
 
 @dataclass(frozen=True)
 class PairPaths:
-    """The two picture files of one scene."""
+    """The two image files of one scene."""
 
     name: str
     infrared: Path
@@ -28,10 +28,10 @@ def find_pairs(folder: Path) -> tuple[list[PairPaths], list[str]]:
 
     Args:
         folder: holds `metadata.jsonl` with `infrared_file_name` and `visible_file_name` a line, relative to the folder,
-            or two folders `infrared/` and `visible/` of pictures with the same stem.
+            or two folders `infrared/` and `visible/` of images with the same stem.
 
     Returns:
-        the pairs sorted by name, which is the infrared file's without suffix, and a sentence for each line or picture
+        the pairs sorted by name, which is the infrared file's without suffix, and a sentence for each line or image
         that makes no pair.
 
     Raises:
@@ -73,22 +73,22 @@ def listed_pairs(folder: Path) -> tuple[list[PairPaths], list[str]]:
 
 
 def match_pairs(infrared_folder: Path, visible_folder: Path) -> tuple[list[PairPaths], list[str]]:
-    """Pair the pictures of two folders by file name without suffix.
+    """Pair the images of two folders by file name without suffix.
 
     Returns:
-        the pairs sorted by name, and a sentence for each picture that is in no pair.
+        the pairs sorted by name, and a sentence for each image that is in no pair.
 
     Raises:
         OSError: if a folder does not exist or cannot be read.
     """
-    infrared, visible = pictures_by_name(infrared_folder), pictures_by_name(visible_folder)
+    infrared, visible = images_by_name(infrared_folder), images_by_name(visible_folder)
     problems = []
     for here, there, other in ((infrared, visible, visible_folder), (visible, infrared, infrared_folder)):
         for name, paths in here.items():
             if name not in there:
                 problems.append(f"{paths[0]} has no partner {name}.* in {other}")
             if len(paths) > 1:
-                problems.append(f"{name} is not one picture: {', '.join(map(str, paths))}")
+                problems.append(f"{name} is not one image: {', '.join(map(str, paths))}")
     pairs = [
         PairPaths(name, infrared[name][0], visible[name][0])
         for name in sorted(infrared.keys() & visible.keys())
@@ -97,7 +97,7 @@ def match_pairs(infrared_folder: Path, visible_folder: Path) -> tuple[list[PairP
     return pairs, sorted(problems)
 
 
-def pictures_by_name(folder: Path) -> dict[str, list[Path]]:
+def images_by_name(folder: Path) -> dict[str, list[Path]]:
     """The files of a folder that Pillow has a reader for, by name without suffix."""
     suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     found: dict[str, list[Path]] = {}

@@ -1,4 +1,4 @@
-"""Fusion metrics on batches of luminance pictures; docs/metrics.md tells what each of them is worth."""
+"""Fusion metrics on batches of luminance images; docs/metrics.md tells what each of them is worth."""
 
 from .edges import edge_preservation, fusion_artifacts
 from .fusion import DEFINITIONS, LOWER_IS_BETTER, definitions_used, fusion_metrics

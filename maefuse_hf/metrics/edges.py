@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from .inputs import FusionMetric, as_pictures, chosen, settled
+from .inputs import FusionMetric, as_images, chosen, settled
 
 _PIXELS = (1, 2, 3)
 _QUARTER_TURN = math.pi / 2
@@ -45,9 +45,9 @@ def edge_preservation(
     definition: str = "standard",
     allow_undefined: bool = False,
 ) -> Tensor:
-    """Qabf: the share of the sources' edges that the fused picture keeps, after Xydeas and Petrović.
+    """Qabf: the share of the sources' edges that the fused image keeps, after Xydeas and Petrović.
 
-    Sobel's operator, with zeros around the picture, gives each pixel a strength g and a direction α = atan(∂ᵧ / ∂ₓ)
+    Sobel's operator, with zeros around the image, gives each pixel a strength g and a direction α = atan(∂ᵧ / ∂ₓ)
     (y upwards; π/2 where ∂ₓ is 0). Likeness of strength G = weaker / stronger; where both are equal the field's codes
     set G = g. Likeness of direction A = 1 − |α_S − α_F| / (π/2). Then Q = 0.9994 / (1 + exp(−15 (G − 0.5))) ·
     0.9879 / (1 + exp(−22 (A − 0.8))), and Qabf = Σ (Q_I g_I + Q_V g_V) / Σ (g_I + g_V). Source: Xydeas and Petrović,
@@ -63,19 +63,19 @@ def edge_preservation(
         (B,) float64 in 0 … 0.9753 (fused and both sources are equal). Higher is better.
 
     Raises:
-        ValueError: a picture that `check_pictures` refuses, two black sources, which have no edge (any other constant
+        ValueError: an image that `check_images` refuses, two black sources, which have no edge (any other constant
             has one against the zeros around it), or an unknown definition.
     """
-    fused, infrared, visible = as_pictures(fused=fused, infrared=infrared, visible=visible)
+    fused, infrared, visible = as_images(fused=fused, infrared=infrared, visible=visible)
     values = chosen("Qabf", _EDGE_PRESERVATION, definition)(fused, infrared, visible)
     return settled("Qabf", values, "an edge in one of the sources", fused, allow_undefined)
 
 
 def fusion_artifacts(fused: Tensor, infrared: Tensor, visible: Tensor, *, definition: str = "standard") -> Tensor:
-    """Nabf: the share of edges in the fused picture that neither source has, after Petrović and Kumar.
+    """Nabf: the share of edges in the fused image that neither source has, after Petrović and Kumar.
 
-    Only pixels count whose edge in the fused picture is stronger than in both sources: Σ ((1 − Q_I) w_I + (1 − Q_V)
-    w_V) over these, divided by Σ (w_I + w_V) over all. Sobel's operator divided by 8, the picture mirrored at its
+    Only pixels count whose edge in the fused image is stronger than in both sources: Σ ((1 − Q_I) w_I + (1 − Q_V)
+    w_V) over these, divided by Σ (w_I + w_V) over all. Sobel's operator divided by 8, the image mirrored at its
     border; Q = √(0.9999 / (1 + exp(−19 (G − 0.5))) · 0.9995 / (1 + exp(−22 (A − 0.5)))) with G = weaker / stronger
     strength (0 if one is 0) and A = ||α_S − α_F| − π/2| / (π/2); weights w = g^1.5 from strength 2 on, 0.001 below.
     Source: Petrović and Xydeas, ICCV 2005, as modified by Shreyamsha Kumar, Signal, Image and Video Processing 7
@@ -89,10 +89,10 @@ def fusion_artifacts(fused: Tensor, infrared: Tensor, visible: Tensor, *, defini
         (B,) float64 in 0 (fused equal to a source, or constant) … 1 ("petrovic": 2). Lower is better.
 
     Raises:
-        ValueError: a picture that `check_pictures` refuses, or an unknown definition.
+        ValueError: an image that `check_images` refuses, or an unknown definition.
     """
-    pictures = as_pictures(fused=fused, infrared=infrared, visible=visible)
-    return chosen("Nabf", _FUSION_ARTIFACTS, definition)(*pictures)
+    images = as_images(fused=fused, infrared=infrared, visible=visible)
+    return chosen("Nabf", _FUSION_ARTIFACTS, definition)(*images)
 
 
 class _Edges(NamedTuple):
@@ -103,7 +103,7 @@ class _Edges(NamedTuple):
 
 
 def _edges(framed: Tensor) -> _Edges:
-    """Sobel's operator on pictures that already have a frame of 1 px, (B, 1, H+2, W+2)."""
+    """Sobel's operator on images that already have a frame of 1 px, (B, 1, H+2, W+2)."""
     columns = framed[..., 2:] - framed[..., :-2]
     rows = framed[..., :-2, :] - framed[..., 2:, :]
     right = columns[..., :-2, :] + 2 * columns[..., 1:-1, :] + columns[..., 2:, :]
@@ -136,7 +136,7 @@ def _kept_symmetrically(source: _Edges, fused: _Edges) -> Tensor:
 
 
 def _qabf(kept: Callable[[_Edges, _Edges], Tensor], fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
-    of_fused, first, second = (_edges(pad(picture, (1, 1, 1, 1))) for picture in (fused, infrared, visible))
+    of_fused, first, second = (_edges(pad(image, (1, 1, 1, 1))) for image in (fused, infrared, visible))
     preserved = kept(first, of_fused) * first.strength + kept(second, of_fused) * second.strength
     return preserved.sum(dim=_PIXELS) / (first.strength + second.strength).sum(dim=_PIXELS)
 
@@ -155,9 +155,9 @@ class _Artifacts(NamedTuple):
 
 
 def _nabf_terms(fused: Tensor, infrared: Tensor, visible: Tensor) -> tuple[Tensor, _Artifacts, _Artifacts]:
-    """Where the fused picture's edge beats both sources' (bool), and the terms of infrared and visible."""
+    """Where the fused image's edge beats both sources' (bool), and the terms of infrared and visible."""
     of_fused, of_infrared, of_visible = (
-        _edges(pad(picture, (1, 1, 1, 1), mode="reflect") * _NABF_SOBEL_SCALE) for picture in (fused, infrared, visible)
+        _edges(pad(image, (1, 1, 1, 1), mode="reflect") * _NABF_SOBEL_SCALE) for image in (fused, infrared, visible)
     )
     invented = of_fused.strength > torch.maximum(of_infrared.strength, of_visible.strength)
     return invented, _against(of_infrared, of_fused), _against(of_visible, of_fused)

@@ -1,4 +1,4 @@
-"""Fusion metrics on batches of luminance pictures; docs/metrics.md tells what each of them is worth."""
+"""Fusion metrics on batches of luminance images; docs/metrics.md tells what each of them is worth."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ from torch import Tensor
 
 from .edges import edge_preservation, fusion_artifacts
 from .information import entropy, mutual_information
-from .inputs import check_pictures, chosen
+from .inputs import check_images, chosen
 from .similarity import (
     multi_scale_structural_similarity,
     structural_similarity,
@@ -48,29 +48,29 @@ def definitions_used(definition: str) -> Callable[[str], str]:
 def fusion_metrics(
     fused: Tensor, infrared: Tensor, visible: Tensor, *, definition: str = "standard", allow_undefined: bool = False
 ) -> dict[str, Tensor]:
-    """All metrics of fused pictures against their sources.
+    """All metrics of fused images against their sources.
 
-    Published tables are measured on saved 8-bit pictures: round floating pictures first to compare with them. EN and
+    Published tables are measured on saved 8-bit images: round floating images first to compare with them. EN and
     MI round by themselves, the others take the values as they are. Nothing is differentiable.
 
     Args:
         fused, infrared, visible: luminance (B, 1, H, W) in 0…255, uint8 or floating, of one size and on one device.
         definition: "standard", or another name in `DEFINITIONS`: the metrics that have a definition of that name are
             computed by it, the others by their standard one.
-        allow_undefined: give NaN where a metric has no value, not an error: SCD where the fused picture is one of the
-            sources, CC, SCD, VIF and Qabf on pictures without contrast, and MS-SSIM, VIF and SSIM below 161, 41 and
+        allow_undefined: give NaN where a metric has no value, not an error: SCD where the fused image is one of the
+            sources, CC, SCD, VIF and Qabf on images without contrast, and MS-SSIM, VIF and SSIM below 161, 41 and
             11 px a side.
 
     Returns:
-        EN, SD, SF, AG, MI, CC, SCD, VIF, Qabf, SSIM, MS-SSIM, PSNR, MSE and Nabf, each (B,) float64 on the pictures'
+        EN, SD, SF, AG, MI, CC, SCD, VIF, Qabf, SSIM, MS-SSIM, PSNR, MSE and Nabf, each (B,) float64 on the images'
         device. Lower is better for MSE and Nabf, higher for all others.
 
     Raises:
-        ValueError: pictures that `check_pictures` refuses, one that a metric has no value for, or an unknown
+        ValueError: images that `check_images` refuses, one that a metric has no value for, or an unknown
             definition.
     """
     used = definitions_used(definition)
-    check_pictures(fused=fused, infrared=infrared, visible=visible)
+    check_images(fused=fused, infrared=infrared, visible=visible)
     trio = (fused, infrared, visible)
     return {
         "EN": entropy(fused),

@@ -1,4 +1,4 @@
-"""Metrics on windows that slide over fused picture and source: SSIM, MS-SSIM and VIF."""
+"""Metrics on windows that slide over fused image and source: SSIM, MS-SSIM and VIF."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad, threshold
 
-from .inputs import FusionMetric, as_pictures, chosen, is_flat, settled, where_sides_reach
+from .inputs import FusionMetric, as_images, chosen, is_flat, settled, where_sides_reach
 
 _GREY_RANGE = 255
 _LUMINANCE_CONSTANT, _CONTRAST_CONSTANT = 0.01, 0.03
@@ -39,25 +39,25 @@ def structural_similarity(
     """SSIM: (SSIM(F, I) + SSIM(F, V)) / 2.
 
     Per window (2 μₓμᵧ + C₁)(2 σₓᵧ + C₂) / ((μₓ² + μᵧ² + C₁)(σₓ² + σᵧ² + C₂)), with an 11×11 Gaussian of σ 1.5,
-    C₁ = (0.01·255)², C₂ = (0.03·255)², averaged over the windows that lie inside the picture. Source: Wang, Bovik,
+    C₁ = (0.01·255)², C₂ = (0.03·255)², averaged over the windows that lie inside the image. Source: Wang, Bovik,
     Sheikh and Simoncelli, IEEE Trans. Image Processing 13 (2004).
 
     Args:
         fused, infrared, visible: luminance (B, 1, H, W) in 0…255.
         definition: "standard"; "vifb" adds the two sources instead of averaging; "cddfuse" adds them too, with a 7×7
             window of equal weights, sample (n − 1) variances and 2 in the place of 255.
-        allow_undefined: give NaN, not an error, for pictures smaller than the window.
+        allow_undefined: give NaN, not an error, for images smaller than the window.
 
     Returns:
         (B,) float64 in −1…1 (1: fused and both sources are equal). Higher is better.
 
     Raises:
-        ValueError: a picture that `check_pictures` refuses or that is smaller than 11 px a side, or an unknown
+        ValueError: an image that `check_images` refuses or that is smaller than 11 px a side, or an unknown
             definition.
     """
-    pictures = as_pictures(fused=fused, infrared=infrared, visible=visible)
-    values = where_sides_reach(_SSIM_WINDOW, chosen("SSIM", _STRUCTURAL_SIMILARITY, definition), pictures)
-    return settled("SSIM", values, f"at least {_SSIM_WINDOW} px a side", pictures[0], allow_undefined)
+    images = as_images(fused=fused, infrared=infrared, visible=visible)
+    values = where_sides_reach(_SSIM_WINDOW, chosen("SSIM", _STRUCTURAL_SIMILARITY, definition), images)
+    return settled("SSIM", values, f"at least {_SSIM_WINDOW} px a side", images[0], allow_undefined)
 
 
 def multi_scale_structural_similarity(
@@ -72,17 +72,17 @@ def multi_scale_structural_similarity(
 
     Args:
         fused, infrared, visible: luminance (B, 1, H, W) in 0…255.
-        allow_undefined: give NaN, not an error, for pictures too small for five scales.
+        allow_undefined: give NaN, not an error, for images too small for five scales.
 
     Returns:
         (B,) float64 in 0…1 (1: fused and both sources are equal). Higher is better.
 
     Raises:
-        ValueError: a picture that `check_pictures` refuses or that is smaller than 161 px a side.
+        ValueError: an image that `check_images` refuses or that is smaller than 161 px a side.
     """
-    pictures = as_pictures(fused=fused, infrared=infrared, visible=visible)
-    values = where_sides_reach(_SMALLEST_FOR_SCALES, _ms_ssim_mean, pictures)
-    return settled("MS-SSIM", values, f"at least {_SMALLEST_FOR_SCALES} px a side", pictures[0], allow_undefined)
+    images = as_images(fused=fused, infrared=infrared, visible=visible)
+    values = where_sides_reach(_SMALLEST_FOR_SCALES, _ms_ssim_mean, images)
+    return settled("MS-SSIM", values, f"at least {_SMALLEST_FOR_SCALES} px a side", images[0], allow_undefined)
 
 
 def visual_information_fidelity(
@@ -91,31 +91,31 @@ def visual_information_fidelity(
     """VIF: VIF(I → F) + VIF(V → F), each the pixel-domain version of visual information fidelity.
 
     Per window F is modelled as g·source + noise of variance σᵥ²; VIF is Σ ln(1 + g²σₛ² / (σᵥ² + 2)) over
-    Σ ln(1 + σₛ² / 2), both sums over all windows inside the picture of four scales, whose Gaussians are 17, 9, 5 and
-    3 px wide with σ a fifth of that; before each coarser scale the picture is smoothed by that scale's Gaussian and
+    Σ ln(1 + σₛ² / 2), both sums over all windows inside the image of four scales, whose Gaussians are 17, 9, 5 and
+    3 px wide with σ a fifth of that; before each coarser scale the image is smoothed by that scale's Gaussian and
     every second pixel kept. Source: Sheikh and Bovik, IEEE Trans. Image Processing 15 (2006), in the simplified form
     that its authors published with it.
 
     Args:
         fused, infrared, visible: luminance (B, 1, H, W) in 0…255.
-        allow_undefined: give NaN, not an error, for a source without contrast or pictures too small.
+        allow_undefined: give NaN, not an error, for a source without contrast or images too small.
 
     Returns:
         (B,) float64, 0 or more: 2 where fused and both sources are equal, 1 + VIF of the other source where it equals
         one, more where contrast is raised. Higher is better.
 
     Raises:
-        ValueError: a picture that `check_pictures` refuses or that is smaller than 41 px a side, or a source without
+        ValueError: an image that `check_images` refuses or that is smaller than 41 px a side, or a source without
             contrast.
     """
-    pictures = as_pictures(fused=fused, infrared=infrared, visible=visible)
-    values = where_sides_reach(_SMALLEST_FOR_VIF, _vif_sum, pictures)
+    images = as_images(fused=fused, infrared=infrared, visible=visible)
+    values = where_sides_reach(_SMALLEST_FOR_VIF, _vif_sum, images)
     needs = f"sources with contrast, and at least {_SMALLEST_FOR_VIF} px a side"
-    return settled("VIF", values, needs, pictures[0], allow_undefined)
+    return settled("VIF", values, needs, images[0], allow_undefined)
 
 
 class _Moments(NamedTuple):
-    """Weighted moments of two pictures in every window, each (B, 1, H', W')."""
+    """Weighted moments of two images in every window, each (B, 1, H', W')."""
 
     mean_first: Tensor
     mean_second: Tensor
@@ -140,22 +140,22 @@ def _gaussian(window: int, sigma: float) -> list[float]:
     return [value / sum(bell) for value in bell]
 
 
-def _slide(picture: Tensor, weights: Sequence[float]) -> Tensor:
-    """Weighted mean in every square window inside the picture, (B, 1, H, W) → (B, 1, H−n+1, W−n+1).
+def _slide(image: Tensor, weights: Sequence[float]) -> Tensor:
+    """Weighted mean in every square window inside the image, (B, 1, H, W) → (B, 1, H−n+1, W−n+1).
 
     Shifted sums, since convolution in float64 has no fast path on a CPU.
     """
     for dim in (3, 2):
-        inside = picture.shape[dim] - len(weights) + 1
-        total = picture.narrow(dim, 0, inside) * weights[0]
+        inside = image.shape[dim] - len(weights) + 1
+        total = image.narrow(dim, 0, inside) * weights[0]
         for start, weight in enumerate(weights[1:], start=1):
-            total.add_(picture.narrow(dim, start, inside), alpha=weight)
-        picture = total
-    return picture
+            total.add_(image.narrow(dim, start, inside), alpha=weight)
+        image = total
+    return image
 
 
 def _with_each_source(fused: Tensor, infrared: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
-    """Fused pictures twice, and the infrared sources followed by the visible: (2·B, 1, H, W) each."""
+    """Fused images twice, and the infrared sources followed by the visible: (2·B, 1, H, W) each."""
     return torch.cat((fused, fused)), torch.cat((infrared, visible))
 
 
@@ -220,10 +220,10 @@ def _ms_ssim_mean(fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
     return _sum_of_sources(product * ssim.clamp(min=0) ** coarsest) / 2
 
 
-def _halved(picture: Tensor) -> Tensor:
+def _halved(image: Tensor) -> Tensor:
     """Means of 2×2 pixels, (B, 1, H, W) → (B, 1, ⌈H/2⌉, ⌈W/2⌉); an odd side repeats its last row or column."""
-    height, width = picture.shape[2:]
-    return avg_pool2d(pad(picture, (0, width % 2, 0, height % 2), mode="replicate"), 2)
+    height, width = image.shape[2:]
+    return avg_pool2d(pad(image, (0, width % 2, 0, height % 2), mode="replicate"), 2)
 
 
 def _vif_sum(fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .inputs import FusionMetric, PictureMetric, as_pictures, chosen, is_flat, settled
+from .inputs import FusionMetric, ImageMetric, as_images, chosen, is_flat, settled
 
 _PEAK = 255
 _PIXELS = (1, 2, 3)
@@ -21,10 +21,10 @@ def standard_deviation(fused: Tensor) -> Tensor:
         (B,) float64 in 0 (constant) … 127.5 (half black, half white). Higher is better.
 
     Raises:
-        ValueError: a picture that `check_pictures` refuses.
+        ValueError: an image that `check_images` refuses.
     """
-    (picture,) = as_pictures(fused=fused)
-    return picture.std(dim=_PIXELS, correction=0)
+    (image,) = as_images(fused=fused)
+    return image.std(dim=_PIXELS, correction=0)
 
 
 def spatial_frequency(fused: Tensor, *, definition: str = "standard") -> Tensor:
@@ -41,16 +41,16 @@ def spatial_frequency(fused: Tensor, *, definition: str = "standard") -> Tensor:
         (B,) float64 in 0 (constant) … 255·√2 (a chessboard of pixels), in grey levels per pixel. Higher is better.
 
     Raises:
-        ValueError: a picture that `check_pictures` refuses, or an unknown definition.
+        ValueError: an image that `check_images` refuses, or an unknown definition.
     """
-    (picture,) = as_pictures(fused=fused)
-    return chosen("SF", _SPATIAL_FREQUENCY, definition)(picture)
+    (image,) = as_images(fused=fused)
+    return chosen("SF", _SPATIAL_FREQUENCY, definition)(image)
 
 
 def average_gradient(fused: Tensor, *, definition: str = "standard") -> Tensor:
     """AG: the mean over all pixels of √((∂ₓ² + ∂ᵧ²) / 2), by central differences.
 
-    Inside the picture ∂ is half the difference of the two neighbours, on its border the difference to the one
+    Inside the image ∂ is half the difference of the two neighbours, on its border the difference to the one
     neighbour. Source: Cui et al., Optics Communications 341 (2015). Noise raises it.
 
     Args:
@@ -61,10 +61,10 @@ def average_gradient(fused: Tensor, *, definition: str = "standard") -> Tensor:
         (B,) float64 in 0 (constant) … 255, in grey levels per pixel. Higher is better.
 
     Raises:
-        ValueError: a picture that `check_pictures` refuses, or an unknown definition.
+        ValueError: an image that `check_images` refuses, or an unknown definition.
     """
-    (picture,) = as_pictures(fused=fused)
-    return chosen("AG", _AVERAGE_GRADIENT, definition)(picture)
+    (image,) = as_images(fused=fused)
+    return chosen("AG", _AVERAGE_GRADIENT, definition)(image)
 
 
 def correlation_coefficient(
@@ -72,23 +72,23 @@ def correlation_coefficient(
 ) -> Tensor:
     """CC: (r(F, I) + r(F, V)) / 2 with Pearson's r over the pixels.
 
-    No fused picture can exceed √((1 + r(I, V)) / 2), which the sum of the two sources, each divided by its standard
+    No fused image can exceed √((1 + r(I, V)) / 2), which the sum of the two sources, each divided by its standard
     deviation, reaches: compare data sets by the share of that bound. Source: Pearson's correlation; the mean of two
     is the field's custom.
 
     Args:
         fused, infrared, visible: luminance (B, 1, H, W) in 0…255.
-        allow_undefined: give NaN, not an error, for a constant picture.
+        allow_undefined: give NaN, not an error, for a constant image.
 
     Returns:
         (B,) float64 in −1…1. Higher is better.
 
     Raises:
-        ValueError: a picture that `check_pictures` refuses, or one without contrast, whose r does not exist.
+        ValueError: an image that `check_images` refuses, or one without contrast, whose r does not exist.
     """
-    fused, infrared, visible = as_pictures(fused=fused, infrared=infrared, visible=visible)
+    fused, infrared, visible = as_images(fused=fused, infrared=infrared, visible=visible)
     values = (_pearson(fused, infrared) + _pearson(fused, visible)) / 2
-    return settled("CC", values, "contrast in all three pictures", fused, allow_undefined)
+    return settled("CC", values, "contrast in all three images", fused, allow_undefined)
 
 
 def sum_of_correlations_of_differences(
@@ -96,43 +96,43 @@ def sum_of_correlations_of_differences(
 ) -> Tensor:
     """SCD: r(F − V, I) + r(F − I, V) with Pearson's r over the pixels.
 
-    What the fused picture has beyond one source ought to come from the other. Source: Aslantas and Bendes, AEU 69
+    What the fused image has beyond one source ought to come from the other. Source: Aslantas and Bendes, AEU 69
     (2015). A weighted sum of the sources scores high, the more so the more its contrast is raised.
 
     Args:
         fused, infrared, visible: luminance (B, 1, H, W) in 0…255.
-        allow_undefined: give NaN, not an error, where the fused picture is a source (up to a constant) or a source
+        allow_undefined: give NaN, not an error, where the fused image is a source (up to a constant) or a source
             has no contrast.
 
     Returns:
         (B,) float64 in −2…2. Higher is better.
 
     Raises:
-        ValueError: a picture that `check_pictures` refuses, or one for which a correlation does not exist.
+        ValueError: an image that `check_images` refuses, or one for which a correlation does not exist.
     """
-    fused, infrared, visible = as_pictures(fused=fused, infrared=infrared, visible=visible)
+    fused, infrared, visible = as_images(fused=fused, infrared=infrared, visible=visible)
     values = _pearson(fused - visible, infrared) + _pearson(fused - infrared, visible)
-    needs = "sources with contrast, and a fused picture that is neither of them"
+    needs = "sources with contrast, and a fused image that is neither of them"
     return settled("SCD", values, needs, fused, allow_undefined)
 
 
 def mean_squared_error(fused: Tensor, infrared: Tensor, visible: Tensor, *, definition: str = "standard") -> Tensor:
-    """MSE: (mean (F − I)² + mean (F − V)²) / 2, with the pictures scaled to 0…1.
+    """MSE: (mean (F − I)² + mean (F − V)²) / 2, with the images scaled to 0…1.
 
-    The plain average of the sources has the least MSE of all fused pictures.
+    The plain average of the sources has the least MSE of all fused images.
 
     Args:
         fused, infrared, visible: luminance (B, 1, H, W) in 0…255.
-        definition: "standard"; "cddfuse" leaves the pictures in 0…255.
+        definition: "standard"; "cddfuse" leaves the images in 0…255.
 
     Returns:
         (B,) float64 in 0 (all three equal) … 1. Lower is better.
 
     Raises:
-        ValueError: a picture that `check_pictures` refuses, or an unknown definition.
+        ValueError: an image that `check_images` refuses, or an unknown definition.
     """
-    pictures = as_pictures(fused=fused, infrared=infrared, visible=visible)
-    return chosen("MSE", _MEAN_SQUARED_ERROR, definition)(*pictures)
+    images = as_images(fused=fused, infrared=infrared, visible=visible)
+    return chosen("MSE", _MEAN_SQUARED_ERROR, definition)(*images)
 
 
 def peak_signal_to_noise_ratio(
@@ -144,55 +144,55 @@ def peak_signal_to_noise_ratio(
 
     Args:
         fused, infrared, visible: luminance (B, 1, H, W) in 0…255.
-        definition: "standard"; "cddfuse" takes the largest value of the fused picture for the peak; "peak255" takes
-            255 for the peak of pictures in 0…1; "vifb" puts the mean of ‖F − I‖₂ / (H·W) and ‖F − V‖₂ / (H·W) in the
-            place of the MSE, pictures and peak in 0…255.
+        definition: "standard"; "cddfuse" takes the largest value of the fused image for the peak; "peak255" takes
+            255 for the peak of images in 0…1; "vifb" puts the mean of ‖F − I‖₂ / (H·W) and ‖F − V‖₂ / (H·W) in the
+            place of the MSE, images and peak in 0…255.
 
     Returns:
-        (B,) float64 in 0 dB … infinity (all three pictures equal, under every definition). Higher is better.
+        (B,) float64 in 0 dB … infinity (all three images equal, under every definition). Higher is better.
 
     Raises:
-        ValueError: a picture that `check_pictures` refuses, or an unknown definition.
+        ValueError: an image that `check_images` refuses, or an unknown definition.
     """
-    pictures = as_pictures(fused=fused, infrared=infrared, visible=visible)
-    return chosen("PSNR", _PEAK_SIGNAL_TO_NOISE_RATIO, definition)(*pictures)
+    images = as_images(fused=fused, infrared=infrared, visible=visible)
+    return chosen("PSNR", _PEAK_SIGNAL_TO_NOISE_RATIO, definition)(*images)
 
 
-def _spatial_frequency(picture: Tensor) -> Tensor:
-    along_rows, along_columns = _squared_steps(picture)
+def _spatial_frequency(image: Tensor) -> Tensor:
+    along_rows, along_columns = _squared_steps(image)
     return (along_rows.mean(dim=_PIXELS) + along_columns.mean(dim=_PIXELS)).sqrt()
 
 
-def _spatial_frequency_per_pixel(picture: Tensor) -> Tensor:
-    along_rows, along_columns = _squared_steps(picture)
-    return ((along_rows.sum(dim=_PIXELS) + along_columns.sum(dim=_PIXELS)) / picture[0].numel()).sqrt()
+def _spatial_frequency_per_pixel(image: Tensor) -> Tensor:
+    along_rows, along_columns = _squared_steps(image)
+    return ((along_rows.sum(dim=_PIXELS) + along_columns.sum(dim=_PIXELS)) / image[0].numel()).sqrt()
 
 
-def _squared_steps(picture: Tensor) -> tuple[Tensor, Tensor]:
-    return picture.diff(dim=3).square(), picture.diff(dim=2).square()
+def _squared_steps(image: Tensor) -> tuple[Tensor, Tensor]:
+    return image.diff(dim=3).square(), image.diff(dim=2).square()
 
 
-_SPATIAL_FREQUENCY: dict[str, PictureMetric] = {
+_SPATIAL_FREQUENCY: dict[str, ImageMetric] = {
     "standard": _spatial_frequency,
     "vifb": _spatial_frequency_per_pixel,
 }
 
 
-def _gradient_strength(picture: Tensor) -> Tensor:
-    down, right = torch.gradient(picture, dim=(2, 3))
+def _gradient_strength(image: Tensor) -> Tensor:
+    down, right = torch.gradient(image, dim=(2, 3))
     return ((right.square() + down.square()) / 2).sqrt()
 
 
-def _average_gradient(picture: Tensor) -> Tensor:
-    return _gradient_strength(picture).mean(dim=_PIXELS)
+def _average_gradient(image: Tensor) -> Tensor:
+    return _gradient_strength(image).mean(dim=_PIXELS)
 
 
-def _average_gradient_per_interval(picture: Tensor) -> Tensor:
-    height, width = picture.shape[2:]
-    return _gradient_strength(picture).sum(dim=_PIXELS) / ((height - 1) * (width - 1))
+def _average_gradient_per_interval(image: Tensor) -> Tensor:
+    height, width = image.shape[2:]
+    return _gradient_strength(image).sum(dim=_PIXELS) / ((height - 1) * (width - 1))
 
 
-_AVERAGE_GRADIENT: dict[str, PictureMetric] = {
+_AVERAGE_GRADIENT: dict[str, ImageMetric] = {
     "standard": _average_gradient,
     "vifb": _average_gradient_per_interval,
 }
@@ -228,7 +228,7 @@ def _psnr_with_mixed_ranges(fused: Tensor, infrared: Tensor, visible: Tensor) ->
 def _psnr_of_brightest_pixel(fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
     peak = fused.amax(dim=_PIXELS)
     error = _mean_squared_error_in_grey_levels(fused, infrared, visible)
-    # Three black pictures would give 0 / 0; equal pictures are without limit whatever their peak.
+    # Three black images would give 0 / 0; equal images are without limit whatever their peak.
     return torch.where(error == 0, torch.inf, _decibels(peak.square() / error))
 
 

@@ -1,4 +1,4 @@
-"""Pictures to look at: side by side, with an enlarged patch, in a thermal camera's colours."""
+"""Images to look at: side by side, with an enlarged patch, in a thermal camera's colours."""
 
 from .captioned_row import side_by_side
 from .thermal_palette import PALETTES, seen_infrared, thermal_overlay

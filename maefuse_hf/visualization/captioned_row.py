@@ -1,5 +1,5 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
-"""Pictures next to each other under captions, to be looked at."""
+"""Images next to each other under captions, to be looked at."""
 
 from collections.abc import Mapping
 
@@ -10,33 +10,33 @@ SMALLEST_TEXT = 9
 BACKGROUND, TEXT = "white", "black"
 
 
-def side_by_side(pictures: Mapping[str, Image.Image]) -> Image.Image:
-    """Put pictures in a row, each under its caption.
+def side_by_side(images: Mapping[str, Image.Image]) -> Image.Image:
+    """Put images in a row, each under its caption.
 
     Args:
-        pictures: caption to picture, any mode; the row is as high as the highest. Letters are made smaller, down to
-            a legible size, until each caption fits over its picture.
+        images: caption to image, any mode; the row is as high as the highest. Letters are made smaller, down to
+            a legible size, until each caption fits over its image.
 
     Returns:
-        an RGB picture.
+        an RGB image.
 
     Raises:
-        ValueError: if there is no picture.
+        ValueError: if there is no image.
     """
-    if not pictures:
-        raise ValueError("side_by_side needs at least one picture.")
-    height = max(picture.height for picture in pictures.values())
+    if not images:
+        raise ValueError("side_by_side needs at least one image.")
+    height = max(image.height for image in images.values())
     size = max(12, height // 24)
     font = ImageFont.load_default(size=size)
-    room = min(picture.width / max(1, font.getlength(caption)) for caption, picture in pictures.items())
+    room = min(image.width / max(1, font.getlength(caption)) for caption, image in images.items())
     if room < 1:
         font = ImageFont.load_default(size=max(SMALLEST_TEXT, int(size * room)))
-    caption_height = round(font.getbbox("".join(pictures))[3]) + GAP
-    width = sum(picture.width for picture in pictures.values()) + GAP * (len(pictures) - 1)
+    caption_height = round(font.getbbox("".join(images))[3]) + GAP
+    width = sum(image.width for image in images.values()) + GAP * (len(images) - 1)
     row = Image.new("RGB", (width, caption_height + height), BACKGROUND)
     draw, left = ImageDraw.Draw(row), 0
-    for caption, picture in pictures.items():
-        draw.text((left + picture.width // 2, GAP // 2), caption, fill=TEXT, font=font, anchor="ma")
-        row.paste(picture.convert("RGB"), (left, caption_height))
-        left += picture.width + GAP
+    for caption, image in images.items():
+        draw.text((left + image.width // 2, GAP // 2), caption, fill=TEXT, font=font, anchor="ma")
+        row.paste(image.convert("RGB"), (left, caption_height))
+        left += image.width + GAP
     return row

@@ -1,5 +1,5 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
-"""What is hot, coloured by a thermal palette, in a fused picture that stays readable as a photo."""
+"""What is hot, coloured by a thermal palette, in a fused image that stays readable as a photo."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,47 +18,47 @@ PALETTES: Mapping[str, tuple[tuple[int, int, int], ...]] = {
 }
 """Name in the field to colours in equal steps, from what is just warm enough to be coloured to the hottest; RGB.
 
-Only their hue and saturation count, since luminance comes from the fused picture. So none of them ends in white.
+Only their hue and saturation count, since luminance comes from the fused image. So none of them ends in white.
 """
 
 COLD_PERCENTILE, HOT_PERCENTILE = 60.0, 99.5
-"""Between which places of a picture colour sets in and is full."""
+"""Between which places of an image colour sets in and is full."""
 
 DARKENED = 0.35
 """The share of luminance that full colour takes: near white there is no room for colour."""
 
 
 def thermal_overlay(
-    picture: Image.Image, infrared: np.ndarray, palette: str = "ironbow", strength: float = 1.0
+    image: Image.Image, infrared: np.ndarray, palette: str = "ironbow", strength: float = 1.0
 ) -> Image.Image:
     """Colour what is hot.
 
-    Luminance Y comes from the picture and is lowered to Y (1 - `DARKENED` w) where colour is added; colour R - Y,
-    G - Y and B - Y is (1 - w) the picture's own plus w the palette's, shrunk to what the RGB cube has room for at that
+    Luminance Y comes from the image and is lowered to Y (1 - `DARKENED` w) where colour is added; colour R - Y,
+    G - Y and B - Y is (1 - w) the image's own plus w the palette's, shrunk to what the RGB cube has room for at that
     luminance. The weight w is `strength` times `hotness(infrared)`, and hotness is the place in the palette.
 
     Args:
-        picture: the fused picture, RGB or grey.
-        infrared: (H, W) floating point in [0, 1] of the picture's size, hot is bright; `seen_infrared` gives it.
+        image: the fused image, RGB or grey.
+        infrared: (H, W) floating point in [0, 1] of the image's size, hot is bright; `seen_infrared` gives it.
         palette: a name in `PALETTES`.
-        strength: from 0, the picture as it is, to 1.
+        strength: from 0, the image as it is, to 1.
 
     Returns:
-        an RGB picture.
+        an RGB image.
 
     Raises:
         ValueError: unknown palette, strength out of range, or sizes that differ.
     """
     if not 0 <= strength <= 1:
         raise ValueError(f"The strength of a thermal palette is {strength}; give 0 to 1.")
-    if infrared.shape != picture.size[::-1]:
+    if infrared.shape != image.size[::-1]:
         raise ValueError(
-            f"The infrared picture is {infrared.shape} and the picture to colour {picture.size[::-1]} (height, width); "
+            f"The infrared image is {infrared.shape} and the image to colour {image.size[::-1]} (height, width); "
             "they must be equal. Resize infrared first."
         )
     hot = hotness(infrared)
     weight = strength * hot
-    rgb = np.moveaxis(np.asarray(picture.convert("RGB")), -1, 0).astype(np.float32) / WHITE
+    rgb = np.moveaxis(np.asarray(image.convert("RGB")), -1, 0).astype(np.float32) / WHITE
     luminance, colours = rgb_to_luminance(rgb), palette_colours(palette, hot)
     dimmed = luminance * (1 - DARKENED * weight)
     chroma = colours - rgb_to_luminance(colours)
@@ -70,13 +70,13 @@ def thermal_overlay(
 
 
 def hotness(infrared: np.ndarray) -> np.ndarray:
-    """How hot each place is among the places of its picture.
+    """How hot each place is among the places of its image.
 
     Args:
         infrared: (H, W) floating point, hot is bright.
 
     Returns:
-        (H, W) in [0, 1]: 0 for the colder part of the picture, rising smoothly to 1 for the few hottest places. Where
+        (H, W) in [0, 1]: 0 for the colder part of the image, rising smoothly to 1 for the few hottest places. Where
         the two percentiles coincide, from the coldest place to the hottest; 0 everywhere if these coincide too.
     """
     cold, hot = np.percentile(infrared, (COLD_PERCENTILE, HOT_PERCENTILE))
@@ -102,7 +102,7 @@ def palette_colours(palette: str, places: np.ndarray) -> np.ndarray:
 
 
 def seen_infrared(inputs: Mapping[str, Any]) -> np.ndarray:
-    """The infrared picture as the model sees it: scaled, without padding, at the visible picture's size.
+    """The infrared image as the model sees it: scaled, without padding, at the visible image's size.
 
     Args:
         inputs: what [`MaeFuseImageProcessor`] returned for one pair.

@@ -1,5 +1,5 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
-"""Equal windows that cover a picture, cut out and joined again: time and memory grow with its area, not faster."""
+"""Equal tiles that cover an image, cut out and joined again: time and memory grow with its area, not faster."""
 
 from dataclasses import dataclass
 from math import ceil
@@ -9,8 +9,8 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Windows:
-    """Windows of one size on a grid of cells."""
+class Tiles:
+    """Tiles of one size on a grid of cells."""
 
     tops: tuple[int, ...]
     lefts: tuple[int, ...]
@@ -23,7 +23,7 @@ class Windows:
         return len(self.tops) * len(self.lefts)
 
     def cut(self, maps: Tensor, cell: int = 1) -> Tensor:
-        """`(B, C, rows * cell, columns * cell)` to `(count * B, C, height * cell, width * cell)`, window by window."""
+        """`(B, C, rows * cell, columns * cell)` to `(count * B, C, height * cell, width * cell)`, tile by tile."""
         if self.count == 1:
             return maps
         rows, columns = (
@@ -35,15 +35,15 @@ class Windows:
         return parts.permute(2, 4, 0, 1, 3, 5).flatten(0, 2)
 
     def join(self, parts: Tensor, cell: int = 1) -> Tensor:
-        """What `cut` gave, put together: where windows overlap, a mean that leans to the one whose middle is nearer."""
+        """What `cut` gave, put together: where tiles overlap, a mean that leans to the one whose middle is nearer."""
         if self.count == 1:
             return parts
         by_place = parts.unflatten(0, (len(self.tops), len(self.lefts), -1))
         # pixels would lose digits under autocast
         with torch.autocast(parts.device.type, enabled=False):
-            # shares are separable, so rows are put together first and columns then
-            joined = torch.einsum("iyr,ijbcyx->jbcrx", shares(self.tops, self.height, cell, parts), by_place)
-            return torch.einsum("jxs,jbcrx->bcrs", shares(self.lefts, self.width, cell, parts), joined)
+            # blend weights are separable, so rows are put together first and columns then
+            joined = torch.einsum("iyr,ijbcyx->jbcrx", blend_weights(self.tops, self.height, cell, parts), by_place)
+            return torch.einsum("jxs,jbcrx->bcrs", blend_weights(self.lefts, self.width, cell, parts), joined)
 
     def join_tokens(self, parts: Tensor) -> Tensor:
         """As `join`, of tokens in raster order: `(count * B, height * width, C)` to `(B, rows * columns, C)`."""
@@ -52,14 +52,14 @@ class Windows:
 
 
 def places(begins: tuple[int, ...], side: int, cell: int, device: torch.device) -> Tensor:
-    """Along one direction, where each window's pixels lie: `(windows, side * cell)`."""
+    """Along one direction, where each tile's pixels lie: `(tiles, side * cell)`."""
     return torch.tensor(begins, device=device)[:, None] * cell + torch.arange(side * cell, device=device)
 
 
-def shares(begins: tuple[int, ...], side: int, cell: int, like: Tensor) -> Tensor:
-    """Along one direction, what each window's pixels contribute: `(windows, side * cell, length * cell)`.
+def blend_weights(begins: tuple[int, ...], side: int, cell: int, like: Tensor) -> Tensor:
+    """Along one direction, what each tile's pixels contribute: `(tiles, side * cell, length * cell)`.
 
-    A window's weight rises by one a pixel from its ends to its middle; over a place the shares add up to one.
+    A tile's weight rises by one a pixel from its ends to its middle; over a place the blend weights add up to one.
     """
     own = places(begins, side, cell, like.device)
     steps = torch.arange(1, side * cell + 1, device=like.device)
@@ -69,20 +69,20 @@ def shares(begins: tuple[int, ...], side: int, cell: int, like: Tensor) -> Tenso
     return (rows / rows.sum(dim=(0, 1))).to(like.dtype)
 
 
-def covering_windows(grid: tuple[int, int], side: int, overlap: int) -> Windows:
-    """Windows of about `side` by `side` cells, evenly spaced: as many as come nearest to that size.
+def covering_tiles(grid: tuple[int, int], side: int, overlap: int) -> Tiles:
+    """Tiles of about `side` by `side` cells, evenly spaced: as many as come nearest to that size.
 
     Args:
         grid: `(rows, columns)`.
-        side: in cells; a window has up to half more or a third less where that covers the grid with less overlap.
+        side: in cells; a tile has up to half more or a third less where that covers the grid with less overlap.
         overlap: how many cells neighbours share at least.
     """
     (tops, height), (lefts, width) = (cover(length, side, overlap) for length in grid)
-    return Windows(tops, lefts, height, width)
+    return Tiles(tops, lefts, height, width)
 
 
 def cover(length: int, side: int, overlap: int) -> tuple[tuple[int, ...], int]:
-    """Where evenly spaced windows begin, the first at 0 and the last ending at `length`, and how long they are."""
+    """Where evenly spaced tiles begin, the first at 0 and the last ending at `length`, and how long they are."""
     count = max(1, round((length - overlap) / max(1, side - overlap)))
-    window = min(length, ceil((length + (count - 1) * overlap) / count))
-    return tuple(round(number * (length - window) / max(1, count - 1)) for number in range(count)), window
+    tile = min(length, ceil((length + (count - 1) * overlap) / count))
+    return tuple(round(number * (length - tile) / max(1, count - 1)) for number in range(count)), tile
