@@ -2,6 +2,8 @@
 """Configuration of MaeFuse: every architectural number, once."""
 
 import warnings
+from collections.abc import Callable
+from dataclasses import field
 from typing import Any, Literal
 
 from huggingface_hub.dataclasses import strict
@@ -9,8 +11,18 @@ from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 from transformers.pipelines import PIPELINE_REGISTRY
 
-# Names that fields had before, to those they have now.
-RENAMED_FIELDS = {"attention_window": "tile_size", "merging_competition": "merging_joint_softmax"}
+from .refinement import RULE, Refinement
+
+EQUATION_4 = {"intensity": 1.0, "gradient": 2.0}
+"""The terms of the paper's fusion loss and their weights; the second is alpha (section 4.1)."""
+
+# Fields that were there before: their names now, and what becomes of their values.
+FORMER_FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "attention_window": ("tile_size", lambda tokens: tokens),
+    "merging_competition": ("merging_joint_softmax", lambda joint: joint),
+    "contrast_gain": ("darker_weight", lambda gain: None if gain is None else gain - 1),
+    "gradient_loss_weight": ("loss_weights", lambda alpha: {**EQUATION_4, "gradient": alpha}),
+}
 
 # facebook/vit-mae-large, the encoder of the paper (section 3.1)
 VIT_MAE_LARGE = {
@@ -39,10 +51,12 @@ class MaeFuseConfig(PreTrainedConfig):
         position_embedding (`"interpolate"` or `"native"`, *optional*, defaults to `"interpolate"`):
             Positions of grids other than the pretraining one: interpolated from it, or sin-cos of the actual grid.
         tile_size (`int`, *optional*):
-            About how many tokens a side the tiles have that go through the whole model each for itself, the fused
-            ones blended where they overlap; as many tiles cover an image as come nearest to it. Without it all
-            tokens of an image attend to each other (paper), and time grows with the square of its area. The encoder's
-            own pretraining grid is a good choice: that size is what it was pretrained on.
+            About how many tokens a side the tiles have. Each tile goes through the whole model alone, and the fused
+            tiles are blended where they overlap. As many tiles cover an image as come nearest to this size. Without it
+            all tokens of an image attend to each other (paper), and time grows with the square of its area. The
+            encoder's own pretraining grid is a good choice: the encoder was pretrained on images of that size.
+        tile_overlap (`int`, *optional*, defaults to 2):
+            How many tokens neighbouring tiles share at least.
         fusion_attention (`"global"`, `"local"` or `"pointwise"`, *optional*, defaults to `"global"`):
             What a token of the fusion modules attends to: all tokens (paper), a square window around its own
             position with a learned bias for each offset and head, or the token at its own position alone (the
@@ -72,22 +86,30 @@ class MaeFuseConfig(PreTrainedConfig):
         decoder_position_embedding (`bool`, *optional*, defaults to `True`):
             Add sin-cos positions of the actual grid at the decoder's entrance. Tokens carry the encoder's positions
             already; a decoder that starts as a linear read-out of them goes without.
-        contrast_gain (`float`, *optional*):
-            Spread the grey values of the decoder's image about their mean by at most this factor, as far as they
-            fit into [0, 1]: back to the contrast that a mixture of two images loses. Without it they stay as they
-            come (paper).
+        darker_weight (`float`, *optional*):
+            How much the darker image counts beside the brighter one in the blend that the decoder is trained to make
+            (the loss term `blend`). The contrast that this blend loses is given back: grey values are spread about
+            their mean by at most `1 + darker_weight`, as far as they fit into [0, 1]. Without it they stay as the
+            decoder makes them (paper).
+        contrast_outliers (`float`, *optional*, defaults to 0.005):
+            Share of the pixels at either end of the grey values that may leave [0, 1] when contrast is given back.
         detail_sigma (`float`, *optional*):
             Take from the decoder what is coarser than a Gaussian of this many pixels, and from the two images
             themselves what is finer, mostly of the livelier one at each place. Without it all comes from the decoder
             (paper).
+        detail_sharpness (`float`, *optional*, defaults to 8.0):
+            How far the livelier image prevails in the detail: the exponent of both activities.
+        detail_floor (`float`, *optional*, defaults to 1.0):
+            Activity in grey values of 255 that counts as none.
         truncate_to_8_bit (`bool`, *optional*, defaults to `False`):
             Clip every predicted channel to [0, 1] and cut it down to whole 255ths before luminance is taken of the
             channels, as the authors' published images were made.
         image_mean, image_std (`list[float]`, *optional*, defaults to ImageNet's):
             What the encoder's pretraining centred its channels on and divided them by, for values in [0, 1]; one
             number for each input channel of the encoder. The model normalises by itself.
-        gradient_loss_weight (`float`, *optional*, defaults to 2.0):
-            The weight alpha of the gradient term in the fusion loss (paper, Eq. 4) that `return_loss=True` gives.
+        loss_weights (`dict[str, float]`, *optional*, defaults to `{"intensity": 1.0, "gradient": 2.0}`):
+            Weight of each term of the fusion loss, by the names in `losses.py`; the default is the paper's Eq. 4 with
+            its alpha of 2. Training minimises this loss, and `return_loss=True` gives it.
         initializer_range (`float`, *optional*, defaults to 0.02):
             Standard deviation of freshly initialised weights.
 
@@ -114,6 +136,7 @@ class MaeFuseConfig(PreTrainedConfig):
     use_cls_token: bool = True
     position_embedding: Literal["interpolate", "native"] = "interpolate"
     tile_size: int | None = None
+    tile_overlap: int = 2
     fusion_attention: Literal["global", "local", "pointwise"] = "global"
     fusion_window: int = 3
     fusion_num_attention_heads: int | None = None
@@ -126,12 +149,15 @@ class MaeFuseConfig(PreTrainedConfig):
     decoder_num_attention_heads: int = 16
     decoder_intermediate_size: int = 2048
     decoder_position_embedding: bool = True
-    contrast_gain: float | None = None
+    darker_weight: float | None = None
+    contrast_outliers: float = RULE.contrast_outliers
     detail_sigma: float | None = None
+    detail_sharpness: float = RULE.detail_sharpness
+    detail_floor: float = RULE.detail_floor
     truncate_to_8_bit: bool = False
     image_mean: list[float] | tuple[float, ...] = (0.485, 0.456, 0.406)
     image_std: list[float] | tuple[float, ...] = (0.229, 0.224, 0.225)
-    gradient_loss_weight: float = 2.0
+    loss_weights: dict[str, float] = field(default_factory=lambda: dict(EQUATION_4))
     initializer_range: float = 0.02
 
     def __post_init__(self, **kwargs) -> None:
@@ -140,16 +166,27 @@ class MaeFuseConfig(PreTrainedConfig):
             tasks = kwargs.pop("custom_pipelines").items()
             others = {task: info for task, info in tasks if task not in PIPELINE_REGISTRY.supported_tasks}
             kwargs |= {"custom_pipelines": others} if others else {}
-        for old in RENAMED_FIELDS.keys() & kwargs.keys():
-            new = RENAMED_FIELDS[old]
-            warnings.warn(f"{old} is now called {new}; save the model again to rename it.", FutureWarning, stacklevel=2)
-            setattr(self, new, kwargs.pop(old))
+        for old, (new, converted) in FORMER_FIELDS.items():
+            if old in kwargs:
+                warnings.warn(f"{old} is now {new}; save the model again to store it so.", FutureWarning, stacklevel=2)
+                setattr(self, new, converted(kwargs.pop(old)))
         super().__post_init__(**kwargs)
         if self.fusion_num_attention_heads is None:
             self.fusion_num_attention_heads = self.encoder_config.num_attention_heads
         if self.fusion_intermediate_size is None:
             self.fusion_intermediate_size = self.encoder_config.intermediate_size
         self.check_sizes()
+
+    @property
+    def refinement(self) -> Refinement:
+        """The numbers of `refinement.py` together."""
+        return Refinement(
+            darker_weight=self.darker_weight,
+            contrast_outliers=self.contrast_outliers,
+            detail_sigma=self.detail_sigma,
+            detail_sharpness=self.detail_sharpness,
+            detail_floor=self.detail_floor,
+        )
 
     def check_sizes(self) -> None:
         """Raise the `ValueError`s of the class; no validator of `@strict`, which would wrap them in its own error."""
@@ -179,10 +216,16 @@ class MaeFuseConfig(PreTrainedConfig):
                 raise ValueError(f"{name}={width} cannot be split into {heads} attention heads; choose a divisor.")
         if self.tile_size is not None and self.tile_size < 1:
             raise ValueError(f"tile_size={self.tile_size}; it must be a positive number of tokens.")
-        if self.contrast_gain is not None and self.contrast_gain < 1:
-            raise ValueError(f"contrast_gain={self.contrast_gain}; it must be at least 1, or left out.")
+        if self.tile_overlap < 0:
+            raise ValueError(f"tile_overlap={self.tile_overlap}; it must be a number of tokens, zero or more.")
+        if self.darker_weight is not None and not 0 <= self.darker_weight <= 1:
+            raise ValueError(f"darker_weight={self.darker_weight}; it must lie between 0 and 1, or be left out.")
+        if not 0 <= self.contrast_outliers < 0.5:
+            raise ValueError(f"contrast_outliers={self.contrast_outliers}; it must be a share below 0.5.")
         if self.detail_sigma is not None and self.detail_sigma <= 0:
             raise ValueError(f"detail_sigma={self.detail_sigma}; it must be a positive number of pixels, or left out.")
+        if self.detail_floor <= 0:
+            raise ValueError(f"detail_floor={self.detail_floor}; it must be a positive number of grey values.")
         if self.fusion_window < 1 or self.fusion_window % 2 == 0:
             raise ValueError(f"fusion_window={self.fusion_window}; it must be odd, so that it has a centre.")
         if not len(self.image_mean) == len(self.image_std) == encoder.num_channels:

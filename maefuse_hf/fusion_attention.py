@@ -1,42 +1,44 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
 """What a token of the fusion modules attends to: every token, a window around its place, or its place alone.
 
-All three share one signature: `forward(queries, *contexts, grid, attend)` with `queries` and every context
+All three share one signature: `forward(queries, *contexts, grid)` with `queries` and every context
 `(B, rows * columns, hidden)` in raster order. The tokens of several contexts share a joint softmax. The result is
 `(B, rows * columns, hidden)` and the attention weights, or `None` where the kernel does not give them.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
-from transformers import initialization as init
+from transformers import PreTrainedConfig
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.vit_mae.modeling_vit_mae import eager_attention_forward
 
 
 class GlobalAttention(nn.Module):
     """Multi-head attention over all tokens (paper, section 3.1): `softmax(Q K^T / sqrt(d)) V`.
 
-    Weights are `(B, heads, rows * columns, contexts * rows * columns)`, from the eager kernel only.
+    The kernel is the one that `attn_implementation` of the configuration names. Weights are
+    `(B, heads, rows * columns, contexts * rows * columns)`, from the eager kernel only.
     """
 
     is_causal = False
 
-    def __init__(self, hidden_size: int, num_heads: int) -> None:
+    def __init__(self, hidden_size: int, num_heads: int, config: PreTrainedConfig) -> None:
         super().__init__()
+        self.config = config
         self.head_dim = hidden_size // num_heads
         self.q_proj = nn.Linear(hidden_size, hidden_size)
         self.k_proj = nn.Linear(hidden_size, hidden_size)
         self.v_proj = nn.Linear(hidden_size, hidden_size)
         self.out_proj = nn.Linear(hidden_size, hidden_size)
 
-    def forward(
-        self, queries: Tensor, *contexts: Tensor, grid: tuple[int, int], attend: Callable
-    ) -> tuple[Tensor, Tensor | None]:
+    def forward(self, queries: Tensor, *contexts: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
         tokens = torch.cat(contexts, dim=1)
         query, key, value = (
             projected.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
             for projected in (self.q_proj(queries), self.k_proj(tokens), self.v_proj(tokens))
         )
+        kernel = self.config._attn_implementation
+        attend = ALL_ATTENTION_FUNCTIONS.get_interface(kernel, eager_attention_forward)
         attended, weights = attend(self, query, key, value, None, scaling=self.head_dim**-0.5)
         return self.out_proj(attended.flatten(2)), weights
 
@@ -58,9 +60,7 @@ class LocalAttention(nn.Module):
         self.out_proj = nn.Linear(hidden_size, hidden_size)
         self.offset_bias = nn.Parameter(torch.zeros(num_heads, window**2))
 
-    def forward(
-        self, queries: Tensor, *contexts: Tensor, grid: tuple[int, int], attend: Callable
-    ) -> tuple[Tensor, Tensor | None]:
+    def forward(self, queries: Tensor, *contexts: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
         query = self.split_heads(self.q_proj(queries), grid)
         query = query * query.shape[-1] ** -0.5
         inside = self.neighbours(query.new_ones(1, *grid, 1, 1))
@@ -91,12 +91,6 @@ class LocalAttention(nn.Module):
             for left in range(self.window)
         ]
 
-    def prefer_own_place(self, logit: float) -> None:
-        """Start with `logit` as the bias of a token's own place and nothing for its neighbours."""
-        bias = torch.zeros_like(self.offset_bias)
-        bias[:, self.window**2 // 2] = logit
-        init.copy_(self.offset_bias, bias)
-
 
 class PointwiseAttention(nn.Module):
     """Attention of a token to its own place alone, as the authors' published checkpoint does: one key, so the softmax
@@ -108,7 +102,5 @@ class PointwiseAttention(nn.Module):
         self.v_proj = nn.Linear(hidden_size, hidden_size)
         self.out_proj = nn.Linear(hidden_size, hidden_size)
 
-    def forward(
-        self, queries: Tensor, *contexts: Tensor, grid: tuple[int, int], attend: Callable
-    ) -> tuple[Tensor, Tensor | None]:
+    def forward(self, queries: Tensor, *contexts: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
         return self.out_proj(self.v_proj(torch.stack(contexts).mean(dim=0))), None

@@ -135,15 +135,17 @@ class MaeFusePipeline(Pipeline):
         """Luminance of each pair; those of one size run as one batch."""
         if not isinstance(model_inputs["pairs"], list):
             inputs = model_inputs["pairs"]
-            return {"fused": self.model(inputs["infrared"], inputs["visible"], **parameters).fused, "pairs": inputs}
+            return {"fused": self.model(**inputs, **parameters).fused, "pairs": inputs}
         pairs = model_inputs["pairs"]
-        by_size: dict[torch.Size, list[int]] = {}
+        by_size: dict[tuple[int, ...], list[int]] = {}
         for index, pair in enumerate(pairs):
-            by_size.setdefault(pair["infrared"].shape, []).append(index)
+            size = pair.get("resized_sizes", pair["original_sizes"])[0].tolist()
+            by_size.setdefault((*size, *pair["infrared"].shape), []).append(index)
         fused: dict[int, torch.Tensor] = {}
         for indices in by_size.values():
-            infrared, visible = (torch.cat([pairs[index][half] for index in indices]) for half in HALVES)
-            fused.update(zip(indices, self.model(infrared, visible, **parameters).fused))
+            shared = [name for name in pairs[indices[0]] if name != "visible_rgb"]
+            batch = {name: torch.cat([pairs[index][name] for index in indices]) for name in shared}
+            fused.update(zip(indices, self.model(**batch, **parameters).fused))
         return {"fused": [fused[index] for index in range(len(pairs))], "pairs": pairs}
 
     def postprocess(  # type: ignore[override]

@@ -5,7 +5,8 @@ from conftest import SMALL_ENCODER, small_config
 from transformers import AutoConfig, ViTMAEConfig
 
 from maefuse_hf import MaeFuseConfig
-from maefuse_hf.configuration_maefuse import RENAMED_FIELDS
+from maefuse_hf.configuration_maefuse import FORMER_FIELDS
+from maefuse_hf.refinement import RULE, Refinement
 
 
 def test_defaults_are_the_papers():
@@ -44,7 +45,10 @@ def test_round_trip_through_a_folder_and_the_auto_class(tmp_path):
     [
         ({"fusion_window": 4}, "fusion_window=4; it must be odd"),
         ({"detail_sigma": 0.0}, "detail_sigma=0.0; it must be a positive number of pixels, or left out"),
-        ({"contrast_gain": 0.9}, "contrast_gain=0.9; it must be at least 1, or left out"),
+        ({"darker_weight": -0.1}, "darker_weight=-0.1; it must lie between 0 and 1"),
+        ({"contrast_outliers": 0.5}, "contrast_outliers=0.5; it must be a share below 0.5"),
+        ({"detail_floor": 0.0}, "detail_floor=0.0; it must be a positive number"),
+        ({"tile_overlap": -1}, "tile_overlap=-1; it must be a number of tokens"),
         ({"tile_size": 0}, "tile_size=0; it must be a positive number of tokens"),
         ({"fusion_num_attention_heads": 5}, "hidden_size=32 cannot be split into 5 attention heads"),
         ({"decoder_num_attention_heads": 5}, "decoder_hidden_size=24 cannot be split into 5"),
@@ -73,15 +77,23 @@ def test_unknown_choices_are_refused(field):
         small_config(**{field: "other"})
 
 
-def test_former_names_of_fields_load_with_a_warning(tmp_path):
+def test_former_fields_load_with_a_warning(tmp_path):
     fields = small_config(tile_size=5, merging_joint_softmax=True).to_dict()
-    fields["attention_window"], fields["merging_competition"] = (
-        fields.pop("tile_size"),
-        fields.pop("merging_joint_softmax"),
-    )
+    for name in ("tile_size", "merging_joint_softmax", "darker_weight", "loss_weights"):
+        del fields[name]
+    fields |= {"attention_window": 5, "merging_competition": True, "contrast_gain": 1.7, "gradient_loss_weight": 3.0}
     (tmp_path / "config.json").write_text(json.dumps(fields))
-    with pytest.warns(FutureWarning, match="(attention_window|merging_competition) is now called"):
+    with pytest.warns(FutureWarning) as warned:
         config = MaeFuseConfig.from_pretrained(tmp_path)
+    said = " ".join(str(warning.message) for warning in warned)
+    assert all(f"{old} is now {new}" in said for old, (new, _) in FORMER_FIELDS.items())
     assert config.tile_size == 5 and config.merging_joint_softmax is True
-    saved = config.to_dict()
-    assert not saved.keys() & RENAMED_FIELDS.keys() and saved["tile_size"] == 5
+    assert config.darker_weight == pytest.approx(0.7) and config.refinement.contrast_gain == 1.7
+    assert config.loss_weights == {"intensity": 1.0, "gradient": 3.0}
+    assert not config.to_dict().keys() & FORMER_FIELDS.keys()
+
+
+def test_refinement_holds_the_fields_of_its_names():
+    config = MaeFuseConfig(darker_weight=0.4, detail_sigma=2.0, detail_sharpness=3.0)
+    assert config.refinement == Refinement(0.4, RULE.contrast_outliers, 2.0, 3.0, RULE.detail_floor)
+    assert not MaeFuseConfig().refinement.changes_pixels

@@ -1,10 +1,12 @@
 import pytest
 import torch
-from transformers.models.vit_mae.modeling_vit_mae import eager_attention_forward
+from transformers import PreTrainedConfig
 
 from maefuse_hf.fusion_attention import GlobalAttention, LocalAttention, PointwiseAttention
+from training.initialization import prefer_own_place
 
 GRID = (4, 5)
+EAGER = PreTrainedConfig(attn_implementation="eager")
 
 
 @pytest.fixture
@@ -14,11 +16,11 @@ def tokens():
 
 
 def call(attention, queries, *contexts):
-    return attention(queries, *contexts, grid=GRID, attend=eager_attention_forward)
+    return attention(queries, *contexts, grid=GRID)
 
 
 def test_global_attention_equals_torchs(tokens):
-    attention = GlobalAttention(8, 2)
+    attention = GlobalAttention(8, 2, EAGER)
     reference = torch.nn.MultiheadAttention(8, 2, batch_first=True)
     reference.in_proj_weight.data = torch.cat([getattr(attention, f"{k}_proj").weight for k in "qkv"])
     reference.in_proj_bias.data = torch.cat([getattr(attention, f"{k}_proj").bias for k in "qkv"])
@@ -30,7 +32,7 @@ def test_global_attention_equals_torchs(tokens):
 
 
 def test_a_window_over_the_whole_grid_is_global_attention(tokens):
-    everything = GlobalAttention(8, 2)
+    everything = GlobalAttention(8, 2, EAGER)
     local = LocalAttention(8, 2, window=9)
     local.load_state_dict(everything.state_dict() | {"offset_bias": torch.zeros(2, 81)})
     for contexts in ([tokens[1]], [tokens[1], tokens[2]]):
@@ -72,13 +74,13 @@ def test_weights_sum_to_one_and_nothing_outside_is_attended(tokens):
 
 def test_a_strong_preference_looks_at_its_own_place(tokens):
     local = LocalAttention(8, 2, window=3)
-    local.prefer_own_place(100.0)
+    prefer_own_place(local, 100.0)
     _, weights = call(local, tokens[0], tokens[1])
     assert torch.allclose(weights[..., 4], torch.ones(2, 2, 20))
 
 
 def test_contexts_share_a_joint_softmax(tokens):
-    attention = GlobalAttention(8, 2)
+    attention = GlobalAttention(8, 2, EAGER)
     _, weights = call(attention, tokens[0], tokens[1], tokens[2])
     assert weights.shape == (2, 2, 20, 40)
     assert torch.allclose(weights.sum(-1), torch.ones(2, 2, 20), atol=1e-6)

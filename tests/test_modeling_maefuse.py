@@ -8,10 +8,9 @@ from torch.nn.functional import l1_loss
 from transformers import AutoModel, ViTMAEConfig, ViTMAEForPreTraining, ViTMAEModel
 
 from maefuse_hf import MaeFuseConfig, MaeFuseModel, MaeFuseOutput
-from maefuse_hf.contrast import with_restored_contrast
-from maefuse_hf.detail import with_own_detail
-from maefuse_hf.losses_maefuse import alignment_loss, gradient_loss, intensity_loss
+from maefuse_hf.losses import fusion_terms, gradient_loss, intensity_loss, weighted_sum
 from maefuse_hf.position_embedding import sincos_position_embedding
+from maefuse_hf.refinement import Refinement, refine
 
 ATTENTIONS = ["global", "local", "pointwise"]
 
@@ -126,7 +125,7 @@ class TestForward:
         assert torch.allclose(model(infrared, visible).fused, model(visible, infrared).fused, atol=1e-6)
 
     def test_loss_is_equation_four_on_the_unclipped_image(self, images):
-        model = small_model(gradient_loss_weight=3.0)
+        model = small_model(loss_weights={"intensity": 1.0, "gradient": 3.0})
         model.decoder.predict.bias.data += 2
         output = model(*images, return_loss=True)
         fused = model.decode(output.fused_features, (5, 8))
@@ -466,77 +465,56 @@ class TestWhatThePublishedCheckpointNeeds:
         assert torch.allclose(gradient, torch.tensor([0.299, 0.587, 0.114]).expand(64, 3) * 4, atol=1e-4)
 
 
-class TestDetail:
+class TestRefinement:
+    NUMBERS = Refinement(darker_weight=0.6, detail_sigma=1.5)
+    FIELDS = {"darker_weight": 0.6, "detail_sigma": 1.5}
+
     def test_without_it_all_comes_from_the_decoder(self, images):
         model = small_model()
         outputs = model(*images)
-        decoded = model.decode(outputs.fused_features, model.patch_grid(images[0]))
-        assert torch.equal(outputs.fused, decoded.clamp(0, 1))
+        assert torch.equal(outputs.decoded, model.decode(outputs.fused_features, model.patch_grid(images[0])))
+        assert torch.equal(outputs.fused, outputs.decoded.clamp(0, 1))
 
     @pytest.mark.parametrize("fusion", ["mean", "cfm", "mfm"])
-    def test_with_it_the_detail_is_the_images(self, images, fusion):
-        model = small_model(detail_sigma=1.5)
-        outputs = model(*images, fusion=fusion)
-        decoded = model.decode(outputs.fused_features, model.patch_grid(images[0]))
-        assert torch.equal(outputs.fused, with_own_detail(decoded, *images, sigma=1.5).clamp(0, 1))
+    def test_fused_is_the_decoded_image_refined(self, images, fusion):
+        outputs = small_model(**self.FIELDS)(*images, fusion=fusion)
+        assert torch.equal(outputs.decoded, small_model()(*images, fusion=fusion).decoded)
+        assert torch.equal(outputs.fused, refine(outputs.decoded, *images, self.NUMBERS).clamp(0, 1))
 
-    def test_contrast_is_restored_first(self, images):
-        model = small_model(detail_sigma=1.5, contrast_gain=1.6)
-        outputs = model(*images)
-        decoded = model.decode(outputs.fused_features, model.patch_grid(images[0]))
-        restored = with_restored_contrast(decoded, 1.6)
-        assert torch.equal(outputs.fused, with_own_detail(restored, *images, sigma=1.5).clamp(0, 1))
+    def test_the_loss_is_of_the_decoded_image(self, images):
+        model = small_model(**self.FIELDS, loss_weights={"blend": 1.0, "structure": 0.5})
+        outputs = model(*images, return_loss=True)
+        terms = fusion_terms(outputs.decoded, *images, model.config.loss_weights, darker_weight=0.6)
+        assert torch.isclose(outputs.loss, weighted_sum(terms, model.config.loss_weights))
 
+    def test_padding_is_no_content(self, images):
+        """Whatever stands in the padding, refinement of the same decoded image gives the same."""
+        model, sizes = small_model(**self.FIELDS), torch.tensor([[35, 59], [35, 59]])
+        outputs = model(*images, original_sizes=sizes)
+        inside = (..., slice(35), slice(59))
+        expected = refine(outputs.decoded[inside], *(image[inside] for image in images), self.NUMBERS)
+        assert torch.equal(outputs.fused[inside], expected.clamp(0, 1))
+        assert not torch.allclose(outputs.fused[inside], model(*images).fused[inside], atol=1e-3)
+        assert torch.equal(outputs.fused[..., 35:, :], outputs.decoded[..., 35:, :].clamp(0, 1))
 
-class TestContrast:
-    def test_it_needs_no_detail(self, images):
-        model = small_model(contrast_gain=1.6)
-        outputs = model(*images)
-        decoded = model.decode(outputs.fused_features, model.patch_grid(images[0]))
-        assert torch.equal(outputs.fused, with_restored_contrast(decoded, 1.6).clamp(0, 1))
+    def test_the_size_after_resizing_counts(self, images):
+        model, resized = small_model(**self.FIELDS), torch.tensor([[35, 59], [35, 59]])
+        outputs = model(*images, original_sizes=10 * resized, resized_sizes=resized)
+        assert torch.equal(outputs.fused, model(*images, original_sizes=resized).fused)
+        whole = torch.tensor([[40, 64], [40, 64]])
+        assert torch.equal(model(*images, original_sizes=whole).fused, model(*images).fused)
 
+    @pytest.mark.parametrize("sizes", [[[35, 59], [35, 60]], [[41, 59], [41, 59]], [[0, 59], [0, 59]]])
+    def test_sizes_that_are_not_one_within_the_images_are_refused(self, images, sizes):
+        with pytest.raises(ValueError, match=r"sizes before padding .* \(40, 64\)"):
+            small_model(**self.FIELDS)(*images, original_sizes=torch.tensor(sizes))
 
-class TestStarts:
-    @pytest.mark.parametrize("joint_softmax", [False, True])
-    def test_fusion_starts_at_the_alignment_target(self, images, joint_softmax):
-        model = small_model(fusion_attention="local", merging_joint_softmax=joint_softmax)
-        far = model(*images)
-        model.comparative_fusion.initialize_at_mean(own_place_logit=50.0)
-        model.merging_fusion.initialize_at_mean(own_place_logit=50.0)
-        for module in (model.comparative_fusion.cross_attention, model.merging_fusion.merging_attention):
-            torch.nn.init.zeros_(module.q_proj.weight)
-        near = model(*images)
-        sources = near.infrared_features, near.visible_features
-        assert alignment_loss(far.contour_features, *sources) > 0.1
-        assert alignment_loss(near.contour_features, *sources) < 1e-10
-        normed = model.merging_fusion.norm(near.contour_features)
-        assert torch.allclose(near.fused_features, normed, atol=1e-5)
-
-    def test_decoder_starts_as_a_linear_read_out(self):
-        model = MaeFuseModel(
-            one_channel_config(decoder_hidden_size=32, decoder_num_attention_heads=4, decoder_position_embedding=False)
-        ).eval()
-        weight, bias = torch.randn(64, 32), torch.randn(64)
-        model.decoder.initialize_as_read_out(weight, bias)
-        features = model.encode(torch.rand(1, 1, 16, 16))
-        assert torch.allclose(model.decoder(features, (2, 2)), features @ weight.T + bias, atol=1e-4)
-
-    @pytest.mark.parametrize(
-        ("fields", "shape", "message"),
-        [
-            ({"decoder_position_embedding": False}, (192, 32), r"decoder 24, encoder 32"),
-            ({"decoder_hidden_size": 32}, (192, 32), r"decoder_position_embedding=False \(it is True\)"),
-            (
-                {"decoder_hidden_size": 32, "decoder_position_embedding": False},
-                (64, 32),
-                r"The read-out is \(64, 32\); \(192, 32\) is needed",
-            ),
-        ],
-    )
-    def test_a_read_out_that_does_not_fit_is_refused(self, fields, shape, message):
-        model = MaeFuseModel(small_config(**fields))
-        with pytest.raises(ValueError, match=message):
-            model.decoder.initialize_as_read_out(torch.zeros(shape), torch.zeros(shape[0]))
+    def test_what_is_refused_is_refused_before_any_work(self, images, monkeypatch):
+        model = small_model(**self.FIELDS, loss_weights={"intensity": 0.0})
+        monkeypatch.setattr(model, "encode", lambda images: pytest.fail("work was done"))
+        for options in ({"output_attentions": True}, {"return_loss": True}, {"original_sizes": torch.zeros(2, 2)}):
+            with pytest.raises(ValueError):
+                model(*images, **options)
 
 
 class TestBadInput:

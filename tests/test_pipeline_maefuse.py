@@ -114,7 +114,9 @@ class TestManyPairs:
         batches = []
         forward = MaeFuseModel.forward
         monkeypatch.setattr(
-            MaeFuseModel, "forward", lambda self, x, *rest, **more: batches.append(len(x)) or forward(self, x, *rest)
+            MaeFuseModel,
+            "forward",
+            lambda self, *all, **more: batches.append(len(more["infrared"])) or forward(self, **more),
         )
         fuse(pairs, batch_size=3)
         assert sorted(batches) == [1, 2]

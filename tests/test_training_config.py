@@ -5,9 +5,10 @@ import pytest
 import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 
+from maefuse_hf import MaeFuseConfig
+from maefuse_hf.losses import require_fusion_terms
 from training.config import PretrainingConfig, TrainingConfig
 from training.config_file import RESOLVED, build, read_yaml, save_resolved
-from training.losses import require_fusion_terms
 
 CONFIGS = Path(__file__).parent.parent / "training" / "configs"
 YAMLS = sorted([*CONFIGS.glob("*.yaml"), *CONFIGS.glob("ablations/*.yaml")])
@@ -19,7 +20,8 @@ def test_every_yaml_is_a_valid_run(path, tmp_path):
     config_class = PretrainingConfig if path.name.startswith("pretrain") else TrainingConfig
     config = build(config_class, read_yaml(path))
     if config_class is TrainingConfig:
-        require_fusion_terms(config.loss_weights)
+        model = MaeFuseConfig(**config.model)
+        require_fusion_terms(config.loss_weights or model.loss_weights, model.darker_weight)
     assert save_resolved(config, tmp_path) == []
     assert build(config_class, yaml.safe_load((tmp_path / RESOLVED).read_text())) == config
 

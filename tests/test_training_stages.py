@@ -6,9 +6,9 @@ from conftest import small_model
 
 from maefuse_hf import MaeFuseModel
 from maefuse_hf.inference.checkpoint import load_checkpoint
-from maefuse_hf.losses_maefuse import gradient_loss, intensity_loss
+from maefuse_hf.losses import fusion_terms, gradient_loss, intensity_loss
 from training.config import OptimizerConfig, StartConfig
-from training.losses import fusion_terms
+from training.initialization import initialize_fusion_at_mean
 from training.optimizer import adamw
 from training.stages import STAGES, GuidedStep
 
@@ -57,6 +57,13 @@ def test_stages_minimise_what_the_paper_says(images):
         assert torch.allclose(steps[name].decode(*images), fused)
 
 
+def test_the_last_stage_minimises_the_loss_that_the_model_returns(images):
+    weights = {"blend": 1.0, "edges": 0.5}
+    model = small_model(darker_weight=0.6, detail_sigma=2.0, loss_weights=weights)
+    expected = model(*images, return_loss=True).loss
+    assert torch.isclose(GuidedStep(model, STAGES[-1], model.config.loss_weights)(*images)[0], expected)
+
+
 def test_autocast_does_not_reach_the_loss(images):
     step = GuidedStep(small_model(), STAGES[-1], {"structure": 1.0, "edges": 1.0})
     with torch.autocast("cpu", torch.bfloat16):
@@ -78,7 +85,7 @@ def test_every_part_that_a_stage_reaches_can_be_unlocked(stage, images):
 
 
 def test_fused_images_are_shown_refined_and_learned_as_decoded(images):
-    model = small_model(detail_sigma=2.0, contrast_gain=1.5)
+    model = small_model(detail_sigma=2.0, darker_weight=0.5)
     fused = GuidedStep(model, STAGES[-1], WEIGHTS)
     outputs = model(*images)
     assert torch.allclose(fused.decode(*images).clamp(0, 1), outputs.fused, atol=1e-6)
@@ -118,8 +125,7 @@ def test_one_pair_can_be_overfitted():
     model = MaeFuseModel(shipped.config)
     for part in ("encoder", "decoder"):
         getattr(model, part).load_state_dict(getattr(shipped, part).state_dict())
-    for module in (model.comparative_fusion, model.merging_fusion):
-        module.initialize_at_mean(StartConfig().own_place_logit)
+    initialize_fusion_at_mean(model, StartConfig().own_place_logit)
     features, steps = [model.encode(image) for image in pair], 80
     for stage in (STAGES[2], STAGES[4]):
         step = GuidedStep(model, stage, WEIGHTS).train()

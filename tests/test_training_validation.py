@@ -6,7 +6,7 @@ from conftest import ramp, small_model
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from maefuse_hf.losses_maefuse import gradient_loss, intensity_loss
+from maefuse_hf.losses import gradient_loss, intensity_loss
 from training.data import Pairs
 from training.stages import STAGES, GuidedStep
 from training.validation import Validation, show

@@ -13,15 +13,19 @@ PACKAGE = Path(maefuse_hf.__file__).parent
 TRAVELS = {
     "colour.py",
     "configuration_maefuse.py",
-    "contrast.py",
-    "detail.py",
+    "decoder.py",
     "eight_bit.py",
     "fusion_attention.py",
+    "fusion_modules.py",
     "image_processing_maefuse.py",
-    "losses_maefuse.py",
+    "input_checks.py",
+    "loading.py",
+    "losses.py",
     "modeling_maefuse.py",
     "pipeline_maefuse.py",
     "position_embedding.py",
+    "refinement.py",
+    "strategies.py",
     "tiles.py",
 }
 

@@ -181,8 +181,9 @@ class TrainingConfig:
     model: dict[str, Any] = field(default_factory=dict)
     """Fields of `MaeFuseConfig`; with `start.model`, those in which its own configuration is to change."""
     start: StartConfig = field(default_factory=StartConfig)
-    loss_weights: dict[str, float] = field(default_factory=lambda: {"intensity": 1.0, "gradient": 2.0})
-    """Weight of each term of the fusion loss (Eq. 4), named as in `training/losses.py`."""
+    loss_weights: dict[str, float] | None = None
+    """Weight of each term of the fusion loss, named as in `maefuse_hf/losses.py`, in place of the model's own; it
+    becomes the model's. A fresh model has Eq. 4."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """AdamW for all stages; its learning rate is the stage's."""
     feature_cache: FeatureCacheConfig = field(default_factory=FeatureCacheConfig)

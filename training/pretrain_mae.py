@@ -27,6 +27,7 @@ from training.config import PretrainingConfig
 from training.config_file import parse_run, save_resolved
 from training.crops import ImageCrops, WeightedDraws
 from training.data import checked_pairs, read_photos, split_pairs
+from training.initialization import initialize_decoder_as_read_out
 from training.optimizer import adamw
 
 
@@ -80,7 +81,7 @@ def read_out_psnr(autoencoder: MaskedAutoencoder, images: list[np.ndarray], mean
         )
     ).to(encoder.device)
     model.encoder.load_state_dict(encoder.state_dict())
-    model.decoder.initialize_as_read_out(autoencoder.read_out.weight, autoencoder.read_out.bias)
+    initialize_decoder_as_read_out(model.decoder, autoencoder.read_out.weight, autoencoder.read_out.bias)
     values = []
     for image in images:
         height, width = (side // model.patch_size * model.patch_size for side in image.shape[1:])

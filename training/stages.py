@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from maefuse_hf import MaeFuseModel
+from maefuse_hf.losses import alignment_terms, fusion_terms, reconstruction_terms, weighted_sum
 from training.config import StageConfig, require
-from training.losses import alignment_terms, fusion_terms, reconstruction_terms, weighted_sum
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,12 @@ def single_features(model: MaeFuseModel, pairs: EncodedPairs) -> Tensor:
 
 def contour_features(model: MaeFuseModel, pairs: EncodedPairs) -> Tensor:
     """Phi_D, with which the comparative module feeds the decoder while the merging module is idle."""
-    return model.compare(pairs.infrared_features, pairs.visible_features, pairs.grid)[0]
+    return model.fuse_features(pairs.infrared_features, pairs.visible_features, pairs.grid, fusion="cfm").fused
 
 
 def fused_features(model: MaeFuseModel, pairs: EncodedPairs) -> Tensor:
     """Phi_F, the merging module's output."""
-    contour = contour_features(model, pairs)
-    return model.merge(pairs.infrared_features, pairs.visible_features, contour, pairs.grid)[0]
+    return model.fuse_features(pairs.infrared_features, pairs.visible_features, pairs.grid, fusion="mfm").fused
 
 
 def decoded(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs) -> Tensor:
@@ -69,7 +68,7 @@ def fuse(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: Ma
     fused = decoded(model, features, pairs)
     # differences of neighbouring pixels need all their digits
     with torch.autocast(fused.device.type, enabled=False):
-        return fusion_terms(fused, pairs.infrared, pairs.visible, weights)
+        return fusion_terms(fused, pairs.infrared, pairs.visible, weights, model.config.darker_weight)
 
 
 @dataclass(frozen=True)

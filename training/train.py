@@ -23,13 +23,14 @@ from transformers.utils import cached_file, logging
 
 from maefuse_hf import MaeFuseImageProcessor, MaeFuseModel
 from maefuse_hf.conversion import model_from_encoder
+from maefuse_hf.losses import require_fusion_terms
 from training.checkpoints import Checkpoint, newest_checkpoint, save_checkpoint
 from training.config import TrainingConfig
 from training.config_file import parse_run, save_resolved
 from training.crops import EpochDraws, FixedPairCrops, PairCrops, StreamedPairCrops
 from training.data import checked_pairs, split_pairs, split_stream
 from training.feature_cache import cache_features
-from training.losses import require_fusion_terms
+from training.initialization import initialize_decoder_as_read_out, initialize_fusion_at_mean
 from training.optimizer import adamw
 from training.schedule import PlannedStage, plan_stages, stage_to_resume
 from training.stages import GuidedStep
@@ -55,10 +56,9 @@ def start_model(config: TrainingConfig) -> MaeFuseModel:
     model = model_from_encoder(config.encoder, **config.model)
     if config.start.decoder_as_read_out:
         read_out = load_file(cast(str, cached_file(config.encoder, "read_out.safetensors")))
-        model.decoder.initialize_as_read_out(read_out["weight"], read_out["bias"])
+        initialize_decoder_as_read_out(model.decoder, read_out["weight"], read_out["bias"])
     if config.start.fusion_at_mean:
-        model.comparative_fusion.initialize_at_mean(config.start.own_place_logit)
-        model.merging_fusion.initialize_at_mean(config.start.own_place_logit)
+        initialize_fusion_at_mean(model, config.start.own_place_logit)
     return model
 
 
@@ -105,7 +105,7 @@ def train_stage(
     stage, plan = planned.stage, planned.plan
     processes = accelerator.num_processes
     crops, loader = crops_loader(pairs, config, planned, processes)
-    step = GuidedStep(model, stage, config.loss_weights).train()
+    step = GuidedStep(model, stage, model.config.loss_weights).train()
     optimizer, scheduler = adamw(step, config.optimizer, plan.learning_rate, plan.steps, processes)
     run, optimizer, loader, scheduler = accelerator.prepare(step, optimizer, loader, scheduler)
     # a sharded model gathers its weights in forward, and where it is told to
@@ -180,7 +180,6 @@ def save_model(accelerator: Accelerator, run: torch.nn.Module, folder: Path) -> 
 def main() -> None:
     config, output_dir = parse_run(TrainingConfig, "Train MaeFuse by the paper's guided schedule.")
     logging.disable_progress_bar()
-    require_fusion_terms(config.loss_weights)
     require_tracker(config.tracker)
     stages = plan_stages(config, output_dir)
 
@@ -216,6 +215,9 @@ def main() -> None:
 
     first = stage_to_resume(stages, checkpoint)
     model = MaeFuseModel.from_pretrained(stages[first - 1].folder) if first else start_model(config)
+    if config.loss_weights is not None:
+        model.config.loss_weights = dict(config.loss_weights)
+    require_fusion_terms(model.config.loss_weights, model.config.darker_weight)
     if config.feature_cache.folder is not None:
         crops = cache_features(crops, model, config.feature_cache, config.batch_size, accelerator)
 

@@ -5,7 +5,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ..modeling_maefuse import CHECKPOINT_SUFFIXES, MaeFuseModel
+from ..loading import CHECKPOINT_SUFFIXES
+from ..modeling_maefuse import MaeFuseModel
 from .mae import read_mae_encoder
 
 

@@ -2,23 +2,71 @@ import numpy as np
 import pytest
 import torch
 
-from training.losses import (
-    DARKER,
+from maefuse_hf.losses import (
     SSIM_C1,
     SSIM_C2,
+    alignment_loss,
     alignment_terms,
     blend_loss,
     correlation_loss,
     edge_loss,
     fusion_terms,
+    gradient_loss,
+    gradient_magnitude,
+    intensity_loss,
     laplacian_loss,
     laplacian_magnitude,
     reconstruction_terms,
     require_fusion_terms,
+    sobel,
     structural_similarity,
     structure_loss,
     weighted_sum,
 )
+
+
+def test_intensity_is_the_distance_to_the_brighter_image():
+    infrared = torch.tensor([[0.2, 0.8], [0.5, 0.0]])[None, None]
+    visible = torch.tensor([[0.6, 0.1], [0.5, 0.4]])[None, None]
+    fused = torch.tensor([[0.6, 0.6], [0.7, 0.0]])[None, None]
+    assert torch.isclose(intensity_loss(fused, infrared, visible), torch.tensor((0.0 + 0.2 + 0.2 + 0.4) / 4))
+    assert intensity_loss(torch.maximum(infrared, visible), infrared, visible) == 0
+
+
+def test_sobel_keeps_direction_and_sign():
+    across = torch.arange(5.0).expand(1, 1, 5, 5)
+    for image, expected in ((across, (8.0, 0.0)), (-across.mT, (0.0, -8.0))):
+        assert torch.equal(sobel(image)[0, :, 2, 2], torch.tensor(expected))
+
+
+def test_gradient_magnitude_of_a_ramp_a_step_and_a_constant():
+    ramp = torch.arange(5.0).expand(1, 1, 5, 5)
+    assert torch.allclose(gradient_magnitude(ramp)[..., 1:-1], torch.tensor(8.0))
+    assert torch.allclose(gradient_magnitude(ramp)[..., 0], torch.tensor(4.0))
+    step = torch.zeros(1, 1, 4, 4)
+    step[..., 2:, :] = 1
+    assert gradient_magnitude(step)[0, 0, :, 1].tolist() == [0, 4, 4, 0]
+    assert gradient_magnitude(torch.full((1, 1, 3, 3), 0.7)).abs().max() < 1e-6
+
+
+def test_both_directions_are_added():
+    corner = torch.zeros(1, 1, 3, 3)
+    corner[..., 0, 0] = 1
+    # at the centre the corner weighs -1 in each of the two Sobel kernels
+    assert gradient_magnitude(corner)[0, 0, 1, 1] == 2
+
+
+def test_gradient_loss_compares_with_the_stronger_gradient():
+    flat, ramp = torch.zeros(1, 1, 6, 6), torch.arange(6.0).expand(1, 1, 6, 6) / 6
+    assert gradient_loss(ramp, flat, ramp) == 0
+    assert gradient_loss(1 - ramp, ramp, flat) < 1e-6
+    assert torch.isclose(gradient_loss(flat, flat, ramp), gradient_magnitude(ramp).mean())
+
+
+def test_alignment_is_the_squared_distance_to_the_mean_feature():
+    infrared, visible = torch.zeros(1, 2, 3), torch.full((1, 2, 3), 2.0)
+    assert alignment_loss(torch.ones(1, 2, 3), infrared, visible) == 0
+    assert alignment_loss(torch.full((1, 2, 3), 4.0), infrared, visible) == 9
 
 
 def test_terms_are_named():
@@ -33,14 +81,18 @@ def test_terms_are_named():
 def test_only_the_weighted_terms_are_made():
     image = torch.rand(1, 1, 8, 8)
     assert list(fusion_terms(image, image, image, {"gradient": 1.0})) == ["gradient"]
+    assert list(fusion_terms(image, image, image, {"gradient": 1.0, "intensity": 1.0})) == ["intensity", "gradient"]
 
 
 def test_unknown_terms_are_refused():
     with pytest.raises(ValueError, match="loss_weights names colour; the terms are intensity, gradient, blend, edges"):
-        require_fusion_terms({"colour": 1.0})
+        require_fusion_terms({"colour": 1.0}, 0.7)
     with pytest.raises(ValueError, match="loss_weights gives no term any weight"):
-        require_fusion_terms({"intensity": 0.0})
-    require_fusion_terms({"intensity": 0.0, "laplacian": 1.0})
+        require_fusion_terms({"intensity": 0.0}, 0.7)
+    with pytest.raises(ValueError, match="blend, which needs darker_weight"):
+        require_fusion_terms({"blend": 1.0}, None)
+    require_fusion_terms({"intensity": 0.0, "laplacian": 1.0}, None)
+    require_fusion_terms({"blend": 1.0}, 0.7)
 
 
 def test_the_laplacian_of_a_dot_and_of_a_plane():
@@ -67,13 +119,15 @@ def test_the_laplacian_loss_wants_the_stronger_of_both():
 def test_blend_is_a_mean_that_prefers_the_brighter_image():
     infrared = torch.tensor([[0.2, 0.8], [0.5, 0.0]])[None, None]
     visible = torch.tensor([[0.6, 0.1], [0.5, 0.4]])[None, None]
-    # shares of the brighter and the darker one
-    brighter, darker = 1 / (1 + DARKER), DARKER / (1 + DARKER)
+    # weights of the brighter and the darker one, in proportion 1 to 0.6
+    brighter, darker = 1 / 1.6, 0.6 / 1.6
     target = torch.tensor(
         [[0.6 * brighter + 0.2 * darker, 0.8 * brighter + 0.1 * darker], [0.5, 0.4 * brighter]],
     )[None, None]
-    assert blend_loss(target, infrared, visible) < 1e-7
-    assert torch.isclose(blend_loss(target + 0.25, visible, infrared), torch.tensor(0.25))
+    assert blend_loss(target, infrared, visible, 0.6) < 1e-7
+    assert torch.isclose(blend_loss(target + 0.25, visible, infrared, 0.6), torch.tensor(0.25))
+    assert fusion_terms(target, infrared, visible, {"blend": 1.0}, darker_weight=0.6)["blend"] < 1e-7
+    assert blend_loss(infrared, infrared, visible, 0.0) == intensity_loss(infrared, infrared, visible)
 
 
 def test_edges_want_the_longer_gradient_with_direction_and_sign():

@@ -1,11 +1,52 @@
-"""Losses of the guided training: pure functions that return named terms, and their weighted sum."""
+# Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
+"""The losses of the guided training as pure functions: the paper's (Eq. 4 and 5), others, and their weighted sum.
+
+Luminance is `(B, 1, H, W)`, nominally in [0, 1].
+"""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from maefuse_hf.losses_maefuse import alignment_loss, gradient_loss, intensity_loss, sobel
+from .refinement import blend
+
+
+def sobel(luminance: Tensor) -> Tensor:
+    """Sobel gradient `(g_x, g_y)` of `(B, 1, H, W)` luminance, edges replicated; `(B, 2, H, W)`."""
+    across = luminance.new_tensor([[-1.0, 0.0, 1.0], [-2.0, 0.0, 2.0], [-1.0, 0.0, 1.0]])
+    kernels = torch.stack([across, across.T])[:, None]
+    padded = nn.functional.pad(luminance, (1, 1, 1, 1), mode="replicate")
+    return nn.functional.conv2d(padded, kernels)
+
+
+def gradient_magnitude(luminance: Tensor) -> Tensor:
+    """Sobel gradient magnitude `|g_x| + |g_y|`, edges replicated.
+
+    Args:
+        luminance: `(B, 1, H, W)`.
+
+    Returns:
+        `(B, 1, H, W)`, not negative; a step of one grey value gives at most eight of it.
+    """
+    return sobel(luminance).abs().sum(dim=1, keepdim=True)
+
+
+def intensity_loss(fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
+    """Intensity term of Eq. 4, `|F - max(V, I)|` averaged over pixels and batch; a scalar."""
+    return (fused - torch.maximum(visible, infrared)).abs().mean()
+
+
+def gradient_loss(fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
+    """Gradient term of Eq. 4, `||grad F| - max(|grad V|, |grad I|)|` averaged over pixels and batch; a scalar."""
+    target = torch.maximum(gradient_magnitude(visible), gradient_magnitude(infrared))
+    return (gradient_magnitude(fused) - target).abs().mean()
+
+
+def alignment_loss(features: Tensor, infrared_features: Tensor, visible_features: Tensor) -> Tensor:
+    """Eq. 5, the mean squared distance of `(B, tokens, hidden)` features to the mean of both modalities'; a scalar."""
+    return ((infrared_features + visible_features) / 2 - features).square().mean()
 
 
 def laplacian_magnitude(luminance: Tensor) -> Tensor:
@@ -15,18 +56,13 @@ def laplacian_magnitude(luminance: Tensor) -> Tensor:
     return nn.functional.conv2d(padded, kernel[None, None]).abs()
 
 
-def blend_loss(fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
-    """`|F - (max(V, I) + DARKER min(V, I)) / (1 + DARKER)|` averaged over pixels and batch; a scalar.
+def blend_loss(fused: Tensor, infrared: Tensor, visible: Tensor, darker_weight: float) -> Tensor:
+    """`|F - (max(V, I) + w min(V, I)) / (1 + w)|` averaged over pixels and batch; a scalar.
 
-    The intensity term of Eq. 4 follows the brighter image alone, as this one would with `DARKER` at nothing. For the
-    decoder's image before `contrast_gain`, which gives back the contrast that a blend loses.
+    The intensity term of Eq. 4 follows the brighter image alone, as this one does with a `darker_weight` w of zero. The
+    refinement gives back the contrast that the blend loses.
     """
-    target = torch.maximum(visible, infrared) + DARKER * torch.minimum(visible, infrared)
-    return (fused - target / (1 + DARKER)).abs().mean()
-
-
-DARKER = 0.7
-"""How much the darker image counts beside the brighter one. Chosen with pixel formulas (docs/experiments.md)."""
+    return (fused - blend(infrared, visible, darker_weight)).abs().mean()
 
 
 def laplacian_loss(fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
@@ -87,7 +123,7 @@ def structural_similarity(one: Tensor, other: Tensor, side: int = 7) -> Tensor:
 
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
 
-FUSION_TERMS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+FUSION_TERMS: dict[str, Callable[..., Tensor]] = {
     "intensity": intensity_loss,
     "gradient": gradient_loss,
     "blend": blend_loss,
@@ -96,7 +132,7 @@ FUSION_TERMS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "correlation": correlation_loss,
     "structure": structure_loss,
 }
-"""Terms of the fusion loss by the names that `loss_weights` in a YAML uses; Eq. 4 has the first two."""
+"""Terms of the fusion loss by the names that `loss_weights` in a configuration uses; Eq. 4 has the first two."""
 
 
 def reconstruction_terms(reconstructed: Tensor, images: Tensor) -> dict[str, Tensor]:
@@ -109,18 +145,40 @@ def alignment_terms(features: Tensor, infrared_features: Tensor, visible_feature
     return {"alignment": alignment_loss(features, infrared_features, visible_features)}
 
 
-def fusion_terms(fused: Tensor, infrared: Tensor, visible: Tensor, weights: Mapping[str, float]) -> dict[str, Tensor]:
-    """Each term that `weights` names, on `(B, 1, H, W)` luminance in [0, 1]; Eq. 4 names intensity and gradient."""
-    return {name: FUSION_TERMS[name](fused, infrared, visible) for name in weights}
+def fusion_terms(
+    fused: Tensor,
+    infrared: Tensor,
+    visible: Tensor,
+    weights: Mapping[str, float],
+    darker_weight: float | None = None,
+) -> dict[str, Tensor]:
+    """Each term that `weights` names, on `(B, 1, H, W)` luminance in [0, 1]; Eq. 4 names intensity and gradient.
+
+    Args:
+        fused, infrared, visible: the decoder's image and its two sources.
+        weights: weight of each term by its name in `FUSION_TERMS`.
+        darker_weight: of the blend, where `weights` names `blend`.
+    """
+    options: dict[str, dict[str, Any]] = {"blend": {"darker_weight": darker_weight}}
+    # in the order of the terms, whatever the order of the weights, so that sums are the same to the last bit
+    return {
+        name: term(fused, infrared, visible, **options.get(name, {}))
+        for name, term in FUSION_TERMS.items()
+        if name in weights
+    }
 
 
-def require_fusion_terms(weights: Mapping[str, float]) -> None:
-    """Raise a `ValueError` that lists the terms there are, if `weights` names another or none weighs anything."""
+def require_fusion_terms(weights: Mapping[str, float], darker_weight: float | None) -> None:
+    """Raise a `ValueError` that says what to change, if `fusion_terms` cannot make a loss of these weights."""
     unknown = sorted(set(weights) - set(FUSION_TERMS))
     if unknown:
         raise ValueError(f"loss_weights names {', '.join(unknown)}; the terms are {', '.join(FUSION_TERMS)}.")
     if not any(weights.values()):
         raise ValueError(f"loss_weights gives no term any weight; the terms are {', '.join(FUSION_TERMS)}.")
+    if "blend" in weights and darker_weight is None:
+        raise ValueError(
+            "loss_weights names blend, which needs darker_weight in the model's configuration, such as 0.7."
+        )
 
 
 def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
