@@ -69,3 +69,15 @@ def recoloured(rgb: np.ndarray, luminance: np.ndarray, resample: int | None) -> 
     colours = to_uint8(resize_planes(rgb.astype(np.float32) / WHITE, luminance.shape[1:], resample))
     image = replace_luminance(colours, luminance).astype(np.float32) / WHITE
     return to_uint8(resize_planes(image, rgb.shape[1:], Image.Resampling.BICUBIC))
+
+
+def luminance_8_bit(image: Image.Image) -> np.ndarray:
+    """Luminance of an 8-bit image, Y of BT.601 rounded with halves to even: (H, W) uint8.
+
+    This is what everything that is measured is measured on. Pillow's own conversion has weights of 16 bits, which puts
+    many of the halves on the other level.
+    """
+    thousandths = np.rint(np.array(BT601_LUMINANCE) * 1000)
+    # sums of whole numbers are exact, and so is a half among their thousandths
+    luminance = np.rint(np.asarray(image.convert("RGB"), dtype=np.float64) @ thousandths / 1000)
+    return luminance.astype(np.uint8)

@@ -22,6 +22,7 @@ from handlers import EXAMPLES, Handlers
 from theme import CSS, THEME
 
 from maefuse_hf.inference import load_checkpoint
+from maefuse_hf.strategies import CONTOURS
 from maefuse_hf.visualization import PALETTES
 
 MODEL_VARIABLE = "MAEFUSE_MODEL"
@@ -51,6 +52,7 @@ NUMBERS_TEXT = """
 Measured on brightness, without colour and palette, with infrared as the model saw it. An image alone keeps all of
 itself, so it can lead in VIF or Qabf and yet show nothing of the other.
 """
+CONTOUR_LABELS = {"cfm": "learned from both", "infrared": "infrared", "visible": "the photo"}
 STRATEGY_TEXTS = {
     "Mean": "The average of both descriptions: low contrast, hot things are dimmed by the photo's darkness.",
     "CFM": "The comparative module alone: hot things and contours of both stand out.",
@@ -125,11 +127,11 @@ def build(fuser: Fuser) -> gr.Blocks:
                 info="Below 1 brings out what is dark in infrared, above 1 leaves only what is hottest.",
             )
             contour = gr.Radio(
-                [("learned from both", "cfm"), ("infrared", "infrared")],
+                [(CONTOUR_LABELS[contour], contour) for contour in CONTOURS],
                 value=defaults.contour,
                 label="Contours from",
                 min_width=300,
-                info="What guides the merging: the comparative module, or infrared alone.",
+                info="What guides the merging: the comparative module, or one image alone.",
             )
             size_limit = gr.Slider(
                 *SIZE_LIMIT_RANGE,

@@ -13,6 +13,7 @@ from transformers.feature_extraction_utils import BatchFeature
 from maefuse_hf import MaeFuseImageProcessor, MaeFuseModel, MaeFuseOutput
 from maefuse_hf.colour import to_uint8
 from maefuse_hf.image_processing_maefuse import DAMAGED
+from maefuse_hf.strategies import CONTOURS, DEFAULT_CONTOUR, DEFAULT_FUSION, Contour, FusionStrategy
 from maefuse_hf.visualization import PALETTES, seen_infrared, thermal_overlay
 
 NO_PALETTE = "none"
@@ -34,7 +35,7 @@ class Settings:
     colour: keep the photo's colours, or give a grey image.
     palette: colour what is hot by this thermal palette; "none", or a name in `maefuse_hf.visualization.PALETTES`.
     infrared_gamma: exponent of the infrared image in [0, 1] before fusion (paper, section 4.4); below 1 brightens.
-    contour: what guides the merging, "cfm" (learned) or "infrared" (paper, section 4.4).
+    contour: what guides the merging, "cfm" (learned), "infrared" (paper, section 4.4) or "visible".
     size_limit: longest side in pixels at which the model works; the result has the photo's own size.
     resize_infrared: stretch infrared to the photo's size where they differ.
 
@@ -45,7 +46,7 @@ class Settings:
     colour: bool = True
     palette: str = NO_PALETTE
     infrared_gamma: float = 1.0
-    contour: str = "cfm"
+    contour: Contour = DEFAULT_CONTOUR
     size_limit: int = 1024
     resize_infrared: bool = False
 
@@ -58,8 +59,8 @@ class Settings:
                 raise ValueError(f"The {name} is {value}; choose {low} to {high}.")
         if self.palette != NO_PALETTE and self.palette not in PALETTES:
             raise ValueError(f"There is no palette {self.palette!r}; choose {NO_PALETTE}, {', '.join(PALETTES)}.")
-        if self.contour not in ("cfm", "infrared"):
-            raise ValueError(f"Contours cannot come from {self.contour!r}; choose 'cfm' or 'infrared'.")
+        if self.contour not in CONTOURS:
+            raise ValueError(f"Contours cannot come from {self.contour!r}; choose one of {', '.join(CONTOURS)}.")
 
 
 @dataclass(frozen=True)
@@ -95,17 +96,23 @@ class Fuser:
         return inputs
 
     @torch.inference_mode()
-    def run(self, inputs: BatchFeature, contour: str, fusion: str = "mfm", attentions: bool = False) -> MaeFuseOutput:
+    def run(
+        self,
+        inputs: BatchFeature,
+        contour: Contour,
+        fusion: FusionStrategy = DEFAULT_FUSION,
+        attentions: bool = False,
+    ) -> MaeFuseOutput:
         """The model's output; `contour` counts only where the merging module runs."""
-        guide = contour if fusion == "mfm" else "cfm"
+        guide = contour if fusion == "mfm" else DEFAULT_CONTOUR
         return self.model(**inputs, fusion=fusion, contour=guide, output_attentions=attentions)
 
-    def run_empty(self, inputs: BatchFeature, contour: str) -> MaeFuseOutput:
+    def run_empty(self, inputs: BatchFeature, contour: Contour) -> MaeFuseOutput:
         """The model's output for two even grey images of the same size."""
         even = torch.full_like(inputs["infrared"], EVEN_GREY)
         return self.run(BatchFeature({"infrared": even, "visible": even}), contour)
 
-    def fuse(self, pair: Pair, settings: Settings, fusion: str = "mfm") -> Image.Image:
+    def fuse(self, pair: Pair, settings: Settings, fusion: FusionStrategy = DEFAULT_FUSION) -> Image.Image:
         """The fused image at the photo's size: RGB, or grey without colour and palette.
 
         Raises:

@@ -16,6 +16,7 @@ from PIL import Image, ImageOps
 from zero_gpu import on_gpu
 
 from maefuse_hf import MaeFuseOutput
+from maefuse_hf.strategies import DEFAULT_CONTOUR, FUSION_STRATEGIES, Contour
 from maefuse_hf.visualization import seen_infrared
 
 Upload = dict[str, Any] | None
@@ -34,7 +35,6 @@ LONGEST_LOOKED_INTO = 512
 
 PNG_MODES = ("L", "RGB", "RGBA", "I;16")
 REMEMBERED_EXAMPLES = 64
-STRATEGIES = ("mean", "cfm", "mfm")
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -79,7 +79,7 @@ class Handlers:
         colour: bool = True,
         palette: str = NO_PALETTE,
         infrared_gamma: float = 1.0,
-        contour: str = "cfm",
+        contour: Contour = DEFAULT_CONTOUR,
         size_limit: int = 1024,
         resize_infrared: bool = False,
     ) -> str:
@@ -91,7 +91,7 @@ class Handlers:
             colour: True keeps the photo's colours, False gives a grey image.
             palette: colours what is hot: none, ironbow, rainbow, arctic or red-hot.
             infrared_gamma: exponent applied to infrared before fusion, 0.2 to 3; below 1 brings out dark detail.
-            contour: where contours come from: cfm (learned from both images) or infrared.
+            contour: where contours come from: cfm (learned from both images), infrared or visible.
             size_limit: longest side in pixels at which the model works, 256 to 2048; the result has the photo's size.
             resize_infrared: stretch infrared to the photo's size if they differ. Nothing is aligned.
 
@@ -129,8 +129,8 @@ class Handlers:
 
     @said
     def strategies(self, job: Job | None) -> tuple[Image.Image | None, ...]:
-        """The same pair fused by each of `STRATEGIES`."""
-        return self.strategies_of(job) if job else (None,) * len(STRATEGIES)
+        """The same pair fused by each of `FUSION_STRATEGIES`."""
+        return self.strategies_of(job) if job else (None,) * len(FUSION_STRATEGIES)
 
     def for_browsers(self, upload: Upload) -> Any:
         """A TIFF, which browsers do not show, as a PNG of the same pixels; anything else stays as it is."""
@@ -200,7 +200,7 @@ class Handlers:
         *files, settings = job
         pair = open_pair(*files)
         small = limited(settings, LONGEST_LOOKED_INTO)
-        return tuple(shown(self.fuser.fuse(pair, small, strategy)) for strategy in STRATEGIES)
+        return tuple(shown(self.fuser.fuse(pair, small, strategy)) for strategy in FUSION_STRATEGIES)
 
 
 def features_of(outputs: MaeFuseOutput) -> dict[str, torch.Tensor]:

@@ -7,6 +7,8 @@ import numpy as np
 import torch
 from PIL import Image
 
+from maefuse_hf.colour import luminance_8_bit
+from maefuse_hf.evaluation import Cell, as_html, table_of
 from maefuse_hf.metrics import (
     correlation_coefficient,
     edge_preservation,
@@ -59,28 +61,17 @@ def measure(images: Mapping[str, Image.Image], infrared: Image.Image, visible: I
 
 
 def luminance(image: Image.Image) -> torch.Tensor:
-    """An image as (1, 1, H, W) uint8 luminance, no longer than `LONGEST_SIDE`."""
-    grey = image.convert("L")
+    """An image as (1, 1, H, W) uint8 luminance, as `maefuse evaluate` takes it, no longer than `LONGEST_SIDE`."""
+    grey = Image.fromarray(luminance_8_bit(image))
     grey.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     return torch.from_numpy(np.array(grey))[None, None]
 
 
 def as_table(names: list[str], values: Mapping[str, list[float]]) -> str:
-    """An HTML table: a row for each metric with its meaning, a column for each image, the best value in bold."""
-    head = "".join(f"<th>{name}</th>" for name in names)
+    """An HTML table: a row for each metric with its meaning, a column for each image, the best value marked."""
     rows = []
     for metric, row in values.items():
         best = max((value for value in row if not math.isnan(value)), default=math.nan)
-        cells = "".join(f"<td>{formatted(value, value == best)}</td>" for value in row)
-        rows.append(f"<tr><th><b>{metric}</b><small>{MEANINGS[metric]}</small></th>{cells}</tr>")
-    return (
-        f'<table class="metrics"><thead><tr><th>higher is better</th>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table>"
-    )
-
-
-def formatted(value: float, best: bool) -> str:
-    """A value with two digits after the point."""
-    if math.isnan(value):
-        return UNDEFINED
-    return f"<b>{value:.2f}</b>" if best else f"{value:.2f}"
+        cells = [Cell(UNDEFINED if math.isnan(value) else f"{value:.2f}", best=value == best) for value in row]
+        rows.append([Cell(metric, MEANINGS[metric]), *cells])
+    return as_html(table_of(["higher is better", *names], rows))

@@ -27,9 +27,10 @@ table.metrics *:is(table, th, td, tr) { border: 0; }
 table.metrics tr { border-bottom: 1px solid var(--border-color-primary) !important; }
 table.metrics td, table.metrics thead th:not(:first-child) { text-align: right; font-variant-numeric: tabular-nums; }
 table.metrics th { text-align: left; font-weight: normal; }
-table.metrics small { display: block; color: var(--body-text-color-subdued); }
-table.metrics td b { color: var(--primary-600); }
-.dark table.metrics td b { color: var(--primary-400); }
+table.metrics tbody th { font-weight: bold; }
+table.metrics small { display: block; font-weight: normal; color: var(--body-text-color-subdued); }
+table.metrics td.best { font-weight: bold; color: var(--primary-600); }
+.dark table.metrics td.best { color: var(--primary-400); }
 @media (max-width: 640px) {
   table.metrics th, table.metrics td { padding: 0.35rem 0.25rem; }
 }

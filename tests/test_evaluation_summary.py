@@ -16,15 +16,16 @@ from maefuse_hf.evaluation.summary import (
     interval,
     markdown,
     metric_names,
+    metrics_table,
     number,
     rank_shares,
     ranked_pairs,
+    rows_table,
     summarise,
     system_names,
-    text_table,
     worth_a_look,
-    write_csv,
 )
+from maefuse_hf.evaluation.table import as_csv, as_text
 
 NAN, INF = math.nan, math.inf
 ABOUT = {"torch": "1.0", "definitions": {"MI": "vifb", "SSIM": "standard"}}
@@ -112,8 +113,8 @@ def test_numbers_for_people():
 
 def test_the_text_table_is_aligned_and_stars_the_best():
     (systems,) = summarise(rows_of(ours=[10.0, 30.0])).values()
-    assert text_table(systems).splitlines() == [
-        "            EN      MSE",
+    assert as_text(metrics_table(systems)).splitlines() == [
+        "system      EN      MSE",
         "ours    20.000* 0.20000",
         "average  1.000  0.01000*",
     ]
@@ -155,7 +156,7 @@ def test_facts_are_sentences():
 def test_the_csv_keeps_all_digits(tmp_path):
     rows = rows_of(ours=[1 / 3, NAN])
     rows[0].values["extra"] = INF
-    write_csv(rows, tmp_path / "metrics.csv")
+    (tmp_path / "metrics.csv").write_text(as_csv(rows_table(rows)), newline="")
     with (tmp_path / "metrics.csv").open(newline="") as file:
         read = list(csv.DictReader(file))
     assert list(read[0]) == ["dataset", "pair", "system", "EN", "MSE", "extra"]

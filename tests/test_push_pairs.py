@@ -44,7 +44,7 @@ def test_all_problems_are_listed_and_nothing_is_sent(folder, capsys, monkeypatch
     monkeypatch.setattr(datasets.Dataset, "push_to_hub", lambda *rest, **more: pytest.fail("sent"))
     assert push_pairs.main([str(folder), "org/pairs"]) == 1
     error = capsys.readouterr().err
-    assert "has 3 problems; nothing was sent" in error
+    assert "has 3 problems. Nothing was sent" in error
     for number, message in (("0.png", "has no partner"), ("1", "cannot be read"), ("2", "no content")):
         assert [line for line in error.splitlines() if number in line and message in line]
 

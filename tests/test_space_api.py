@@ -95,7 +95,7 @@ class TestClient:
             "colour": "bool",
             "palette": "Literal['none', 'ironbow', 'rainbow', 'arctic', 'red-hot']",
             "infrared_gamma": "float",
-            "contour": "Literal['cfm', 'infrared']",
+            "contour": "Literal['cfm', 'infrared', 'visible']",
             "size_limit": "float",
             "resize_infrared": "bool",
         }

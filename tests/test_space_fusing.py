@@ -49,7 +49,7 @@ class TestSettings:
             ("size_limit", 9000, "The size limit is 9000; choose 256 to 2048"),
             ("size_limit", None, "size limit is None"),
             ("palette", "gold", "no palette 'gold'; choose none, ironbow"),
-            ("contour", "visible", "Contours cannot come from 'visible'; choose 'cfm' or 'infrared'"),
+            ("contour", "photo", "Contours cannot come from 'photo'; choose one of cfm, infrared, visible"),
         ],
     )
     def test_what_is_refused(self, field, value, message):
@@ -66,7 +66,7 @@ class TestFuse:
         expected = fuse_pair(fuser.model, fuser.processor, pair.infrared, pair.visible).image
         assert np.array_equal(fuser.fuse(pair, Settings()), expected)
 
-    @pytest.mark.parametrize("contour", ["cfm", "infrared"])
+    @pytest.mark.parametrize("contour", ["cfm", "infrared", "visible"])
     @pytest.mark.parametrize("fusion", ["mean", "cfm", "mfm"])
     def test_strategies_and_contours(self, fuser, pair, fusion, contour):
         guide = contour if fusion == "mfm" else "cfm"

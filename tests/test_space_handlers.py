@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 from conftest import small_model
 from fusing import Fuser, Settings
-from handlers import EXAMPLES, LONGEST_SHOWN, STRATEGIES, Handlers, is_example, said, shown
+from handlers import EXAMPLES, LONGEST_SHOWN, Handlers, is_example, said, shown
 from PIL import Image
 
 from maefuse_hf import MaeFuseImageProcessor
 from maefuse_hf.example_scene.scene import render_example_pair
 from maefuse_hf.inference.pair_fusion import fuse_pair
+from maefuse_hf.strategies import FUSION_STRATEGIES
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +153,7 @@ class TestTabs:
 
     def test_strategies(self, handlers, uploads):
         pair = render_example_pair(68, 84)
-        for strategy, image in zip(STRATEGIES, handlers.strategies(job_of(uploads))):
+        for strategy, image in zip(FUSION_STRATEGIES, handlers.strategies(job_of(uploads))):
             expected = fuse_pair(handlers.fuser.model, handlers.fuser.processor, *pair, strategy).image
             assert np.array_equal(image, expected)
 

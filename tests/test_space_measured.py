@@ -37,7 +37,7 @@ def test_the_table_marks_the_best_and_says_what_each_means(pair):
     table = as_table(["fused", "photo alone"], {"EN": list(pair)})
     assert "<th>fused</th><th>photo alone</th>" in table and MEANINGS["EN"] in table
     cells = {
-        (1.234, 0.5): "<td><b>1.23</b></td><td>0.50</td>",
-        (0.5, math.nan): "<td><b>0.50</b></td><td>–</td>",
+        (1.234, 0.5): '<td class="best">1.23</td><td>0.50</td>',
+        (0.5, math.nan): '<td class="best">0.50</td><td>–</td>',
     }.get(pair, "<td>–</td><td>–</td>")
     assert cells in table

@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from maefuse_hf import MaeFuseModel
+from maefuse_hf import MaeFuseImageProcessor, MaeFuseModel
 from maefuse_hf.inference.checkpoint import load_checkpoint
 from training import pretrain_mae, train
 
@@ -296,6 +296,21 @@ class TestData:
 
 
 class TestFurther:
+    def test_the_image_processor_of_the_model_is_kept(self, pairs, trained, tmp_path, monkeypatch):
+        start = shutil.copytree(trained[0] / "final", tmp_path / "start")
+        processor = MaeFuseImageProcessor(size_divisor=8, eight_bit=True, size={"height": 64, "width": 64})
+        processor.save_pretrained(start)
+        (tmp_path / "further.yaml").write_text(
+            f"data: {{pairs: {pairs}, crop_size: 32, validation_pairs: 2}}\n"
+            f"start: {{model: {start}}}\n"
+            "stages: {cfm_fuse: {steps: 1}, mfm_fuse: {steps: 1}}\n"
+            "batch_size: 2\n"
+        )
+        run_here(monkeypatch, "--config", tmp_path / "further.yaml", "--output_dir", tmp_path / "further")
+        for folder in ("stages/cfm_fuse", "final"):
+            kept = MaeFuseImageProcessor.from_pretrained(tmp_path / "further" / folder)
+            assert kept.to_dict() == processor.to_dict()
+
     def test_a_trained_model_can_be_trained_further_and_parts_unlocked(self, pairs, trained, tmp_path, monkeypatch):
         (tmp_path / "further.yaml").write_text(
             f"data: {{pairs: {pairs}, crop_size: 32, validation_pairs: 2}}\n"

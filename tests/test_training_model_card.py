@@ -72,10 +72,11 @@ class TestEvaluation:
             "final": {"EN": Summary(6.5, 6, 7.25, 2), "MSE": Summary(0.05, 0.04, 0.06, 1)},
         }
         result = table(Evaluation({"Some|where": systems}, {}, "final", 0), "mine", "Some|where")
-        assert result["columns"] == ["mine", "average", "visible alone"]
-        assert result["rows"] == [
-            ["EN", "**6.500** [6.000, 7.250]", "6.000", "9.000"],
-            ["MSE", "0.05000 [0.04000, 0.06000] (n=1)", "**0.03000**", "0.01000"],
+        assert result["markdown"].splitlines() == [
+            "| metric | mine | average | visible alone |",
+            "|---|---|---|---|",
+            "| EN | **6.500** [6.000, 7.250] | 6.000 | 9.000 |",
+            "| MSE | 0.05000 [0.04000, 0.06000] (n=1) | **0.03000** | 0.01000 |",
         ]
         assert result["pairs"] == 2
 

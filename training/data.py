@@ -15,17 +15,20 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from tqdm import tqdm
 
 from maefuse_hf import MaeFuseImageProcessor
+from maefuse_hf.colour import luminance_8_bit
 from maefuse_hf.inference import PairPaths, find_pairs
 from training.config import DataConfig
 
 if TYPE_CHECKING:
     import datasets
+
+Result = TypeVar("Result")
 
 PAIR_COLUMNS = ("infrared", "visible")
 """Image columns of a dataset of pairs."""
@@ -140,32 +143,45 @@ def checked_pairs(data: DataConfig) -> Pairs:
         OSError: if there is nothing of that name.
     """
     pairs, problems = open_pairs(data)
-    images: list[np.ndarray] = []
-    with ThreadPoolExecutor() as pool:
-        results = pool.map(partial(try_pair, pairs, data), range(len(pairs)))
-        for result in tqdm(results, total=len(pairs), desc="checking pairs", unit="pair"):
-            if isinstance(result, str):
-                problems.append(result)
-            elif result is not None:
-                images.append(result)
-    if problems:
-        listed = "\n".join(f"- {problem}" for problem in problems)
-        raise ValueError(
-            f"{data.pairs} has {len(problems)} problems. Mend or remove these, then start again:\n{listed}"
-        )
-    if not len(pairs):
-        raise ValueError(f"{data.pairs} holds no pairs.")
-    return Pairs(pairs.names, images.__getitem__) if data.in_memory else pairs
 
-
-def try_pair(pairs: Pairs, data: DataConfig, index: int) -> np.ndarray | str | None:
-    """One pair where pairs are kept in memory, nothing where not, or what is wrong with it."""
-    try:
-        pair = pairs[index]
+    def used(pair: np.ndarray) -> np.ndarray | None:
         require_room(pair, data.crop_size)
-    except (OSError, ValueError) as error:
-        return f"{pairs.names[index]}: {error}"
-    return pair if data.in_memory else None
+        return pair if data.in_memory else None
+
+    images = read_all(pairs, used, problems, data.pairs, "Mend or remove these, then start again")
+    return Pairs(pairs.names, cast(list[np.ndarray], images).__getitem__) if data.in_memory else pairs
+
+
+def read_all(
+    pairs: Pairs, use: Callable[[np.ndarray], Result], problems: Sequence[str], source: object, advice: str
+) -> list[Result]:
+    """What `use` makes of each pair, all of them decoded once, in parallel and with a progress bar.
+
+    Args:
+        pairs: from `source`, as `open_pairs` gives them.
+        use: raises a `ValueError` for a pair that cannot be used.
+        problems: what was wrong before any pair was decoded.
+        source, advice: for the message, where the pairs are from and what to do.
+
+    Raises:
+        ValueError: listing all that is wrong, in `problems` and with any pair; or if there is no pair at all.
+    """
+
+    def one(index: int) -> tuple[Result | None, str | None]:
+        try:
+            return use(pairs[index]), None
+        except (OSError, ValueError) as error:
+            return None, f"{pairs.names[index]}: {error}"
+
+    with ThreadPoolExecutor() as pool:
+        results = list(tqdm(pool.map(one, range(len(pairs))), total=len(pairs), desc="checking pairs", unit="pair"))
+    found = [*problems, *(problem for _, problem in results if problem is not None)]
+    if found:
+        listed = "\n".join(f"- {problem}" for problem in found)
+        raise ValueError(f"{source} has {len(found)} problems. {advice}:\n{listed}")
+    if not len(pairs):
+        raise ValueError(f"{source} holds no pairs.")
+    return [result for result, _ in results]  # type: ignore[misc]
 
 
 def require_room(image: np.ndarray, crop_size: int) -> None:
@@ -229,4 +245,4 @@ def read_photos(files: str) -> list[np.ndarray]:
     import datasets
 
     photos = datasets.load_dataset("parquet", data_files=files, split="train").select_columns("image")
-    return [np.asarray(row["image"].convert("L"))[None] for row in tqdm(photos, desc="reading photos", unit="photo")]
+    return [luminance_8_bit(row["image"])[None] for row in tqdm(photos, desc="reading photos", unit="photo")]

@@ -14,7 +14,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from maefuse_hf import SHIPPED_CHECKPOINT, MaeFuseConfig, MaeFuseModel
 from maefuse_hf.configuration_maefuse import VIT_MAE_LARGE
-from maefuse_hf.evaluation import Summaries, Summary, best_systems, escaped, facts, interval, number
+from maefuse_hf.evaluation import Summaries, Summary, as_markdown, facts, metrics_table, pairs_measured
 from training.config_file import build
 from training.recipe import Run, without_folders
 from training.stages import STAGES
@@ -263,17 +263,6 @@ def table(evaluation: Evaluation, name: str, dataset: str) -> dict[str, Any]:
     """One data set's means: a row for each metric, a column for each system, the model first and with its interval."""
     systems = evaluation.summaries[dataset]
     order = sorted(systems, key=lambda system: system != evaluation.model)
-    metrics = list(dict.fromkeys(metric for values in systems.values() for metric in values))
-    pairs = max(summary.pairs for values in systems.values() for summary in values.values())
-    rows = []
-    for metric in metrics:
-        best = best_systems(systems, metric)
-        cells = []
-        for system in order:
-            summary = systems[system][metric]
-            mean = number(summary.mean, metric)
-            shown = f"**{mean}**" if system in best else mean
-            cells.append(f"{shown} {interval(summary, metric, pairs)}".strip() if system == evaluation.model else shown)
-        rows.append([metric, *cells])
-    columns = [escaped(name if system == evaluation.model else system) for system in order]
-    return {"dataset": dataset, "pairs": pairs, "columns": columns, "rows": rows}
+    named = {name if system == evaluation.model else system: systems[system] for system in order}
+    shown = metrics_table(named, intervals_of=[name]).transposed("metric")
+    return {"dataset": dataset, "pairs": pairs_measured(systems), "markdown": as_markdown(shown)}

@@ -9,15 +9,14 @@ an image's file goes in as it is, byte for byte. All pairs are read before anyth
 import argparse
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import datasets
 from huggingface_hub.utils import httpx
-from tqdm import tqdm
 
-from maefuse_hf.inference import PairPaths, find_pairs
-from training.data import PAIR_COLUMNS, read_pair
+from maefuse_hf.inference import find_pairs
+from training.data import PAIR_COLUMNS, Pairs, read_all, read_files
 from training.publish import require_token
 
 
@@ -48,28 +47,11 @@ def pairs_table(folder: Path) -> datasets.Dataset:
         OSError: if the folder cannot be read.
         ValueError: listing all that is wrong with the pairs, or if there is none.
     """
-    pairs, problems = find_pairs(folder)
-    with ThreadPoolExecutor() as pool:
-        found = tqdm(pool.map(problem_of, pairs), total=len(pairs), desc="checking pairs", unit="pair")
-        problems += [problem for problem in found if problem is not None]
-    if problems:
-        listed = "\n".join(f"- {problem}" for problem in problems)
-        raise ValueError(
-            f"{folder} has {len(problems)} problems; nothing was sent. Mend or remove these, then try again:\n{listed}"
-        )
-    if not pairs:
-        raise ValueError(f"{folder} holds no pairs.")
-    columns = {column: [str(getattr(pair, column)) for pair in pairs] for column in PAIR_COLUMNS}
+    paths, problems = find_pairs(folder)
+    pairs = Pairs([pair.name for pair in paths], partial(read_files, paths))
+    read_all(pairs, lambda pair: None, problems, folder, "Nothing was sent. Mend or remove these, then try again")
+    columns = {column: [str(getattr(pair, column)) for pair in paths] for column in PAIR_COLUMNS}
     return datasets.Dataset.from_dict(columns, features=datasets.Features(dict.fromkeys(columns, datasets.Image())))
-
-
-def problem_of(pair: PairPaths) -> str | None:
-    """What is wrong with a pair, if something is."""
-    try:
-        read_pair(pair.infrared, pair.visible)
-    except (OSError, ValueError) as error:
-        return f"{pair.name}: {error}"
-    return None
 
 
 if __name__ == "__main__":

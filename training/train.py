@@ -62,6 +62,14 @@ def start_model(config: TrainingConfig) -> MaeFuseModel:
     return model
 
 
+def start_processor(config: TrainingConfig, model: MaeFuseModel) -> MaeFuseImageProcessor:
+    """The image processor of the model that training goes on from, which may hold images in its own way; or the plain
+    one of a fresh model."""
+    if config.start.model is not None:
+        return MaeFuseImageProcessor.from_pretrained(config.start.model)
+    return MaeFuseImageProcessor(size_divisor=model.patch_size)
+
+
 def crops_loader(crops: Any, config: TrainingConfig, planned: PlannedStage, processes: int) -> tuple[Any, DataLoader]:
     """The crops of a stage (those of a stream depend on its seed) and the batches that it will see, in their order."""
     draws = planned.plan.steps * config.gradient_accumulation_steps * config.batch_size * processes
@@ -95,6 +103,7 @@ def checked_values(
 def train_stage(
     planned: PlannedStage,
     model: MaeFuseModel,
+    processor: MaeFuseImageProcessor,
     pairs: Any,
     validation: Validation,
     config: TrainingConfig,
@@ -158,11 +167,11 @@ def train_stage(
             save_checkpoint(accelerator, stage=stage.name, steps=done, steps_of_the_run=steps_of_the_run)
     progress.close()
 
-    save_model(accelerator, run, planned.folder)
+    save_model(accelerator, run, processor, planned.folder)
     accelerator.free_memory()
 
 
-def save_model(accelerator: Accelerator, run: torch.nn.Module, folder: Path) -> None:
+def save_model(accelerator: Accelerator, run: torch.nn.Module, processor: MaeFuseImageProcessor, folder: Path) -> None:
     """Save what a prepared `GuidedStep` trains, with its image processor, so that `from_pretrained` loads it."""
     weights = {name.removeprefix("model."): value for name, value in accelerator.get_state_dict(run).items()}
     model = accelerator.unwrap_model(run).model
@@ -173,7 +182,7 @@ def save_model(accelerator: Accelerator, run: torch.nn.Module, folder: Path) -> 
         save_function=accelerator.save,
     )
     if accelerator.is_main_process:
-        MaeFuseImageProcessor(size_divisor=model.patch_size).save_pretrained(folder)
+        processor.save_pretrained(folder)
     accelerator.wait_for_everyone()
 
 
@@ -218,19 +227,20 @@ def main() -> None:
     if config.loss_weights is not None:
         model.config.loss_weights = dict(config.loss_weights)
     require_fusion_terms(model.config.loss_weights, model.config.darker_weight)
+    processor = start_processor(config, model)
     if config.feature_cache.folder is not None:
         crops = cache_features(crops, model, config.feature_cache, config.batch_size, accelerator)
 
     for planned in stages[first:]:
         if config.gradient_checkpointing:
             model.activation_checkpointing_enable()
-        train_stage(planned, model, crops, validation, config, accelerator, checkpoint)
+        train_stage(planned, model, processor, crops, validation, config, accelerator, checkpoint)
         model = MaeFuseModel.from_pretrained(planned.folder)
         checkpoint = None
 
     if accelerator.is_main_process:
         model.save_pretrained(output_dir / "final")
-        MaeFuseImageProcessor(size_divisor=model.patch_size).save_pretrained(output_dir / "final")
+        processor.save_pretrained(output_dir / "final")
     accelerator.end_training()
 
 

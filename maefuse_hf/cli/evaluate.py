@@ -33,15 +33,17 @@ from ..evaluation.summary import (
     as_json,
     facts,
     markdown,
+    metrics_table,
     ranked_pairs,
+    rows_table,
     summarise,
-    text_table,
     worth_a_look,
-    write_csv,
 )
+from ..evaluation.table import as_csv, as_text
 from ..image_processing_maefuse import MaeFuseImageProcessor
 from ..inference.checkpoint import SHIPPED_CHECKPOINT, load_checkpoint, torch_device
 from ..metrics.fusion import DEFINITIONS, definitions_used
+from ..strategies import DEFAULT_CONTOUR, DEFAULT_FUSION
 from ..visualization.zoom import differing_patch, with_patch
 from .options import (
     DTYPES,
@@ -51,7 +53,7 @@ from .options import (
     strategy_options,
 )
 
-STRATEGY = {"fusion": "mfm", "contour": "cfm"}
+STRATEGY = {"fusion": DEFAULT_FUSION, "contour": DEFAULT_CONTOUR}
 
 
 def add_evaluate(commands: Any) -> None:
@@ -210,13 +212,13 @@ def write_results(
     """Write and print what an evaluation found."""
     summaries = summarise(rows)
     examples = [example for dataset in datasets for example in examples_of(dataset, rows, systems)]
-    write_csv(rows, folder / "metrics.csv")
+    (folder / "metrics.csv").write_text(as_csv(rows_table(rows)), encoding="utf-8", newline="")
     (folder / "metrics.md").write_text(markdown(summaries, about, problems), encoding="utf-8")
     (folder / "metrics.json").write_text(as_json(summaries, about, problems), encoding="utf-8")
     page = report(rows, summaries, about, problems, examples)
     (folder / "report.html").write_text(page, encoding="utf-8")
     for dataset, of_dataset in summaries.items():
-        print(f"\n{dataset}\n{text_table(of_dataset)}")
+        print(f"\n{dataset}\n{as_text(metrics_table(of_dataset))}")
     print(f"\n* best of its column, the sources alone apart. Intervals: {folder / 'metrics.md'}. Report: ", end="")
     print(folder / "report.html")
 

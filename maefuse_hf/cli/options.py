@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from ..strategies import CONTOURS, DEFAULT_CONTOUR, DEFAULT_FUSION, FUSION_STRATEGIES
+
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -24,10 +26,8 @@ def model_options() -> argparse.ArgumentParser:
 def strategy_options() -> argparse.ArgumentParser:
     """A parent parser: how the model shall fuse."""
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--fusion", choices=("mean", "cfm", "mfm"), default="mfm", help="fusion strategy")
-    parser.add_argument(
-        "--contour", choices=("cfm", "infrared", "visible"), default="cfm", help="where contours come from"
-    )
+    parser.add_argument("--fusion", choices=FUSION_STRATEGIES, default=DEFAULT_FUSION, help="fusion strategy")
+    parser.add_argument("--contour", choices=CONTOURS, default=DEFAULT_CONTOUR, help="where contours come from")
     return parser
 
 

@@ -15,7 +15,8 @@ from .runner import (
     evaluate,
     read_datasets,
 )
-from .summary import Summaries, Summary, as_json, best_systems, escaped, facts, interval, markdown, number, summarise
+from .summary import Summaries, Summary, as_json, facts, markdown, metrics_table, pairs_measured, summarise
+from .table import Cell, Table, as_csv, as_html, as_markdown, as_text, table_of
 
 __all__ = [
     "AVERAGE",
@@ -23,6 +24,7 @@ __all__ = [
     "MAXIMUM",
     "SOURCES",
     "SOURCES_ALONE",
+    "Cell",
     "Dataset",
     "FolderSystem",
     "ModelSystem",
@@ -31,16 +33,20 @@ __all__ = [
     "Summaries",
     "Summary",
     "System",
+    "Table",
+    "as_csv",
+    "as_html",
     "as_json",
-    "best_systems",
-    "escaped",
+    "as_markdown",
+    "as_text",
     "evaluate",
     "facts",
-    "interval",
     "launched_processes",
     "markdown",
-    "number",
+    "metrics_table",
+    "pairs_measured",
     "read_datasets",
     "report",
     "summarise",
+    "table_of",
 ]

@@ -14,7 +14,8 @@ from ..metrics.fusion import LOWER_IS_BETTER
 from ..visualization.zoom import CHOICE_OF_PATCH
 from .plots import plot_metric
 from .runner import SOURCES_ALONE, Row
-from .summary import RANKING, Summaries, best_systems, facts, interval, metric_names, number, pairs_measured
+from .summary import RANKING, Summaries, facts, metric_names, metrics_table, pairs_measured
+from .table import as_html
 
 LONGEST_SIDE = 960
 JPEG_QUALITY = 90
@@ -91,7 +92,10 @@ def report(
             "</ul></section>",
         ]
     for dataset, systems in summaries.items():
-        parts += [f"<h2>{escape(dataset)} ({pairs_measured(systems)} pairs)</h2>", table(systems)]
+        parts += [
+            f"<h2>{escape(dataset)} ({pairs_measured(systems)} pairs)</h2>",
+            f'<div class="scroll">{as_html(metrics_table(systems))}</div>',
+        ]
     lower, sources = (" and ".join(sorted(names)) for names in (LOWER_IS_BETTER, SOURCES_ALONE))
     parts.append(
         f'<p class="quiet">Marked: the best mean of each column, the lowest for {lower}; {sources} do not compete. '
@@ -111,21 +115,6 @@ def report(
         parts.append(f'<figure><img alt="{escape(metric)} by system" src="{plot}"></figure>')
     parts.append("</div></body></html>\n")
     return "\n".join(parts)
-
-
-def table(systems: Mapping[str, Mapping[str, Any]]) -> str:
-    """The means of one data set with their intervals."""
-    metrics = list(next(iter(systems.values())))
-    best = {metric: best_systems(systems, metric) for metric in metrics}
-    lines = ["<tr><th>system</th>" + "".join(f"<th>{escape(metric)}</th>" for metric in metrics) + "</tr>"]
-    for name, values in systems.items():
-        cells = [f"<th>{escape(name)}</th>"]
-        for metric in metrics:
-            kind = ' class="best"' if name in best[metric] else ""
-            below = interval(values[metric], metric, pairs_measured(systems))
-            cells.append(f"<td{kind}>{number(values[metric].mean, metric)}<small>{below}</small></td>")
-        lines.append(f"<tr>{''.join(cells)}</tr>")
-    return f'<div class="scroll"><table>{"".join(lines)}</table></div>'
 
 
 def example_row(example: Example) -> str:

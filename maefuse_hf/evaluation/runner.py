@@ -12,12 +12,13 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from ..colour import BT601_LUMINANCE, to_uint8
+from ..colour import luminance_8_bit, to_uint8
 from ..image_processing_maefuse import MaeFuseImageProcessor, decode, load_rgb
 from ..inference.pair_fusion import FusedPair, fuse_pair
 from ..inference.pairs import PairPaths, find_pairs, images_by_name
 from ..metrics import fusion_metrics, hot_target_survival
 from ..modeling_maefuse import MaeFuseModel
+from ..strategies import DEFAULT_CONTOUR, DEFAULT_FUSION, Contour, FusionStrategy
 from ..visualization.captioned_row import side_by_side
 from .processes import Processes
 
@@ -83,8 +84,8 @@ class ModelSystem:
     name: str
     model: MaeFuseModel
     processor: MaeFuseImageProcessor
-    fusion: str = "mfm"
-    contour: str = "cfm"
+    fusion: FusionStrategy = DEFAULT_FUSION
+    contour: Contour = DEFAULT_CONTOUR
 
     def fuse(self, dataset: str, pair: PairPaths) -> Fused:
         """The model's image, and how well its decoder gives the two sources back."""
@@ -225,14 +226,8 @@ def image_path(folder: Path, dataset: str, pair: PairPaths) -> Path:
 
 
 def as_tensor(image: Image.Image, device: torch.device) -> Tensor:
-    """Luminance of an 8-bit image, Y of BT.601 rounded with halves to even, as `(1, 1, H, W)` uint8.
-
-    Pillow's own conversion has weights of 16 bits, which puts many of the halves on the other level.
-    """
-    thousandths = np.rint(np.array(BT601_LUMINANCE) * 1000)
-    # sums of whole numbers are exact, and so is a half among their thousandths
-    luminance = np.rint(np.asarray(image.convert("RGB"), dtype=np.float64) @ thousandths / 1000)
-    return torch.from_numpy(luminance.astype(np.uint8)).to(device)[None, None]
+    """Luminance of an 8-bit image as `(1, 1, H, W)` uint8, see `luminance_8_bit`."""
+    return torch.from_numpy(luminance_8_bit(image)).to(device)[None, None]
 
 
 def all_metrics(fused: Tensor, infrared: Tensor, visible: Tensor, definition: str) -> dict[str, float]:

@@ -1,18 +1,17 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
 """From rows of metrics to means with intervals, tables, and the pairs worth looking at."""
 
-import csv
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..metrics.fusion import LOWER_IS_BETTER
 from .runner import AVERAGE, BASELINES, SOURCES_ALONE, Row
+from .table import Cell, Table, as_markdown, escaped, table_of
 
 RESAMPLES, SEED, CONFIDENCE = 2000, 0, 0.95
 RESAMPLED_AT_ONCE = 10**6
@@ -120,45 +119,42 @@ def pairs_measured(systems: Mapping[str, Mapping[str, Summary]]) -> int:
     return systems[AVERAGE]["EN"].pairs
 
 
-def text_table(systems: Mapping[str, Mapping[str, Summary]]) -> str:
-    """The means of one data set in aligned columns, the best of each column with a star."""
-    metrics = list(next(iter(systems.values())))
+def metrics_table(systems: Mapping[str, Mapping[str, Summary]], intervals_of: Collection[str] | None = None) -> Table:
+    """The means of one data set: a row for each system, a column for each metric, the best of each column marked.
+
+    Args:
+        systems: of one data set.
+        intervals_of: the systems whose intervals are noted beside the means; all of them if not said.
+    """
+    metrics = list(dict.fromkeys(metric for values in systems.values() for metric in values))
+    pairs = pairs_measured(systems)
     best = {metric: best_systems(systems, metric) for metric in metrics}
-    # a place for the star behind each number keeps the decimal points below each other
-    lines = [["", *(f"{metric} " for metric in metrics)]]
-    for name, values in systems.items():
-        cells = (number(values[metric].mean, metric) + ("*" if name in best[metric] else " ") for metric in metrics)
-        lines.append([name, *cells])
-    widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
-    padded = ([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])] for line in lines)
-    return "\n".join(" ".join(line).rstrip() for line in padded)
+    noted = systems if intervals_of is None else intervals_of
+    rows = [
+        [
+            Cell(system),
+            *(
+                Cell(
+                    number(values[metric].mean, metric),
+                    interval(values[metric], metric, pairs) if system in noted else "",
+                    system in best[metric],
+                )
+                for metric in metrics
+            ),
+        ]
+        for system, values in systems.items()
+    ]
+    return table_of(["system", *metrics], rows)
 
 
 def markdown(summaries: Summaries, about: Mapping[str, Any], problems: Sequence[str]) -> str:
     """A table for each data set, mean with interval, the best mean of each column bold."""
     parts = ["# Fusion metrics\n", *(f"- **{name}**: {value}" for name, value in facts(about).items()), ""]
     for dataset, systems in summaries.items():
-        pairs = pairs_measured(systems)
-        metrics = list(next(iter(systems.values())))
-        parts += [f"## {escaped(dataset)} ({pairs} pairs)\n", f"| system | {' | '.join(metrics)} |"]
-        parts.append(f"|---|{'---|' * len(metrics)}")
-        best = {metric: best_systems(systems, metric) for metric in metrics}
-        for name, values in systems.items():
-            cells = []
-            for metric in metrics:
-                mean = number(values[metric].mean, metric)
-                marked = f"**{mean}**" if name in best[metric] else mean
-                cells.append(f"{marked} {interval(values[metric], metric, pairs)}".rstrip())
-            parts.append(f"| {escaped(name)} | {' | '.join(cells)} |")
-        parts.append("")
+        parts += [f"## {escaped(dataset)} ({pairs_measured(systems)} pairs)\n", as_markdown(metrics_table(systems)), ""]
     if problems:
         parts += ["## Problems\n", *(f"- {escaped(problem)}" for problem in problems), ""]
     return "\n".join(parts)
-
-
-def escaped(text: str) -> str:
-    """A name or message that cannot end a cell of a markdown table."""
-    return text.replace("|", "\\|").replace("\n", " ")
 
 
 def facts(about: Mapping[str, Any]) -> dict[str, str]:
@@ -199,16 +195,13 @@ def json_summary(summary: Summary) -> dict[str, float | str | None]:
     return {**plain, "pairs": summary.pairs}
 
 
-def write_csv(rows: Sequence[Row], path: Path) -> None:
-    """One line for each data set, pair and system, all digits; a value that does not exist is an empty cell."""
+def rows_table(rows: Sequence[Row]) -> Table:
+    """A row for each data set, pair and system, all digits; the cell of a value that does not exist is empty."""
     metrics = metric_names(rows)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["dataset", "pair", "system", *metrics])
-        for row in rows:
-            values = (row.values.get(metric, math.nan) for metric in metrics)
-            cells = ("" if math.isnan(value) else repr(value) for value in values)
-            writer.writerow([row.dataset, row.pair, row.system, *cells])
+    values = ([row.values.get(metric, math.nan) for metric in metrics] for row in rows)
+    cells = (["" if math.isnan(value) else repr(value) for value in of_row] for of_row in values)
+    names = ([row.dataset, row.pair, row.system] for row in rows)
+    return table_of(["dataset", "pair", "system", *metrics], [[*first, *rest] for first, rest in zip(names, cells)])
 
 
 def ranked_pairs(rows: Sequence[Row], dataset: str, system: str) -> list[str]:

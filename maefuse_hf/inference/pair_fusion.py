@@ -11,6 +11,7 @@ from transformers.feature_extraction_utils import BatchFeature
 
 from ..image_processing_maefuse import MaeFuseImageProcessor
 from ..modeling_maefuse import MaeFuseModel, MaeFuseOutput
+from ..strategies import DEFAULT_CONTOUR, DEFAULT_FUSION, Contour, FusionStrategy
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ def fuse_pair(
     processor: MaeFuseImageProcessor,
     infrared: Path | Image.Image,
     visible: Path | Image.Image,
-    fusion: str = "mfm",
-    contour: str = "cfm",
+    fusion: FusionStrategy = DEFAULT_FUSION,
+    contour: Contour = DEFAULT_CONTOUR,
     **overrides: Any,
 ) -> FusedPair:
     """Fuse one pair on the model's device; `fusion` and `contour` go to the model, `overrides` to the processor.
