@@ -1,7 +1,7 @@
-.PHONY: check format lint types test browser
+.PHONY: check format lint types test slow browser
 
 # what CI runs
-check: lint types test
+check: lint types test slow
 
 format:
 	ruff format .
@@ -16,6 +16,10 @@ types:
 
 test:
 	python -m pytest -n 2
+
+# what takes many seconds a test
+slow:
+	python -m pytest -n 2 -m slow
 
 # the Space in a real Chromium, which must be installed
 browser:

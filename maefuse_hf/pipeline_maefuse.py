@@ -17,7 +17,7 @@ from transformers import Pipeline
 
 from .image_processing_maefuse import ImageLike, ImagesLike, MaeFuseImageProcessor
 
-Pair: TypeAlias = Mapping[str, ImageLike]
+PairMapping: TypeAlias = Mapping[str, ImageLike]
 
 TASK = "image-fusion"
 HALVES = ("infrared", "visible")
@@ -52,16 +52,16 @@ class MaeFusePipeline(Pipeline):
     def __call__(self, infrared: ImageLike, visible: ImageLike, **parameters: Any) -> Image.Image: ...
 
     @overload
-    def __call__(self, infrared: Pair, visible: None = None, **parameters: Any) -> Image.Image: ...
+    def __call__(self, infrared: PairMapping, visible: None = None, **parameters: Any) -> Image.Image: ...
 
     @overload
     def __call__(self, infrared: Sequence[ImageLike], visible: Sequence[ImageLike], **p: Any) -> list[Image.Image]: ...
 
     @overload
-    def __call__(self, infrared: list[Pair], visible: None = None, **parameters: Any) -> list[Image.Image]: ...
+    def __call__(self, infrared: list[PairMapping], visible: None = None, **parameters: Any) -> list[Image.Image]: ...
 
     @overload
-    def __call__(self, infrared: Iterable[Pair], visible: None = None, **p: Any) -> Iterator[Image.Image]: ...
+    def __call__(self, infrared: Iterable[PairMapping], visible: None = None, **p: Any) -> Iterator[Image.Image]: ...
 
     def __call__(
         self, infrared: Any, visible: ImagesLike | None = None, **parameters: Any
@@ -110,7 +110,7 @@ class MaeFusePipeline(Pipeline):
         return parameters, of_model, {}
 
     def preprocess(  # type: ignore[override]
-        self, pair: Pair, timeout: float | None = None, **overrides: Any
+        self, pair: PairMapping, timeout: float | None = None, **overrides: Any
     ) -> dict[str, Any]:
         """A pair as model inputs of batch size one. They travel as one object, which the base class neither stacks nor
         pads: images of a batch may differ in size."""
@@ -155,7 +155,7 @@ class MaeFusePipeline(Pipeline):
         return self.image_processor.post_process_image_fusion(model_outputs["fused"], model_outputs["pairs"])[0]
 
 
-def paired(infrared: ImagesLike, visible: ImagesLike) -> Pair | list[Pair]:
+def paired(infrared: ImagesLike, visible: ImagesLike) -> PairMapping | list[PairMapping]:
     """Two images as a pair, or two equally long lists as a list of pairs."""
     lists = [isinstance(images, (list, tuple)) for images in (infrared, visible)]
     if not any(lists):

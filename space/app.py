@@ -17,7 +17,7 @@ from upkeep import choose_cache, keep_deleting
 CACHE = choose_cache()
 
 import gradio as gr
-from fusing import GAMMA_RANGE, NO_PALETTE, SIZE_LIMIT_RANGE, Fuser, Settings
+from fusing import GAMMA_RANGE, NO_PALETTE, SIZE_LIMIT_RANGE, DemoFusion, Settings
 from handlers import EXAMPLES, Handlers
 from theme import CSS, THEME
 
@@ -66,7 +66,7 @@ INSIGHT_TEXTS = {
 }
 
 
-def build(fuser: Fuser) -> gr.Blocks:
+def build(fuser: DemoFusion) -> gr.Blocks:
     """The page around a model; `launch` shows it."""
     gr.set_static_paths([EXAMPLES])
     defaults = Settings()
@@ -265,4 +265,4 @@ def launch(page: gr.Blocks, **options: Any) -> tuple[Any, str, str]:
 
 
 if __name__ == "__main__":
-    launch(build(Fuser(*load_checkpoint(os.environ.get(MODEL_VARIABLE)))))
+    launch(build(DemoFusion(*load_checkpoint(os.environ.get(MODEL_VARIABLE)))))

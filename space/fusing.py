@@ -64,7 +64,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Pair:
+class UploadedPair:
     """Two images, opened and checked."""
 
     infrared: Image.Image
@@ -72,13 +72,13 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Fuser:
+class DemoFusion:
     """A model with its processor, and what the page asks of them."""
 
     model: MaeFuseModel
     processor: MaeFuseImageProcessor
 
-    def prepare(self, pair: Pair, settings: Settings) -> BatchFeature:
+    def prepare(self, pair: UploadedPair, settings: Settings) -> BatchFeature:
         """What goes into the model, on its device: infrared scaled to [0, 1] as the processor does, then its gamma."""
         check_sizes(pair, settings)
         overrides: dict[str, Any] = {"resize_infrared": settings.resize_infrared}
@@ -112,7 +112,7 @@ class Fuser:
         even = torch.full_like(inputs["infrared"], EVEN_GREY)
         return self.run(BatchFeature({"infrared": even, "visible": even}), contour)
 
-    def fuse(self, pair: Pair, settings: Settings, fusion: FusionStrategy = DEFAULT_FUSION) -> Image.Image:
+    def fuse(self, pair: UploadedPair, settings: Settings, fusion: FusionStrategy = DEFAULT_FUSION) -> Image.Image:
         """The fused image at the photo's size: RGB, or grey without colour and palette.
 
         Raises:
@@ -122,7 +122,7 @@ class Fuser:
         outputs = self.run(inputs, settings.contour, fusion)
         return finish(self.processor.post_process_image_fusion(outputs, inputs)[0], inputs, settings)
 
-    def seen(self, pair: Pair, settings: Settings) -> Image.Image:
+    def seen(self, pair: UploadedPair, settings: Settings) -> Image.Image:
         """The infrared image as the model sees it, grey, at the photo's size."""
         return as_grey_image(seen_infrared(self.prepare(pair, settings)))
 
@@ -135,13 +135,13 @@ def finish(image: Image.Image, inputs: BatchFeature, settings: Settings) -> Imag
     return thermal_overlay(image, seen_infrared(inputs), settings.palette)
 
 
-def open_pair(infrared: str | None, visible: str | None) -> Pair:
+def open_pair(infrared: str | None, visible: str | None) -> UploadedPair:
     """Open two uploaded files.
 
     Raises:
         OSError, ValueError: what `open_image` raises.
     """
-    return Pair(open_image(infrared, "infrared image"), open_image(visible, "photo"))
+    return UploadedPair(open_image(infrared, "infrared image"), open_image(visible, "photo"))
 
 
 def open_image(path: str | None, name: str) -> Image.Image:
@@ -172,7 +172,7 @@ def open_image(path: str | None, name: str) -> Image.Image:
     return image
 
 
-def check_sizes(pair: Pair, settings: Settings) -> None:
+def check_sizes(pair: UploadedPair, settings: Settings) -> None:
     """Raise a `ValueError` that says what to tick where the images differ in size."""
     infrared, visible = upright_size(pair.infrared), upright_size(pair.visible)
     if infrared != visible and not settings.resize_infrared:

@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 import gradio as gr
 import numpy as np
 import torch
-from fusing import NO_PALETTE, Fuser, Settings, as_grey_image, limited, open_image, open_pair
+from fusing import NO_PALETTE, DemoFusion, Settings, as_grey_image, limited, open_image, open_pair
 from insights import blend_weight_image, enlarged, feature_images, has_blend_weights, infrared_blend_weights
 from measured import as_table, measure
 from PIL import Image, ImageOps
@@ -62,7 +62,7 @@ class Handlers:
         folder: where images to download are written, in Gradio's cache, which deletes them.
     """
 
-    def __init__(self, fuser: Fuser, folder: Path) -> None:
+    def __init__(self, fuser: DemoFusion, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.fuser, self.folder = fuser, folder
         self.fuse_files = on_gpu(self.fuse_files_here)

@@ -145,6 +145,7 @@ def test_the_report_shows_the_best_the_median_and_the_worst_pair(measured):
     assert page.count("data:image/jpeg") == 9 and page.count("data:image/png") == len(MEASURES) + 1
 
 
+@pytest.mark.slow
 def test_two_processes_write_what_one_writes(scenes, measured, tmp_path):
     processes = ["--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
     launch = ["accelerate.commands.launch", *processes, "--mixed_precision", "no", "--dynamo_backend", "no"]

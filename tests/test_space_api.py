@@ -10,7 +10,7 @@ import httpx
 import numpy as np
 import pytest
 from conftest import small_model
-from fusing import Fuser
+from fusing import DemoFusion
 from gradio.exceptions import AppError
 from gradio_client import Client, handle_file
 from PIL import Image
@@ -26,7 +26,7 @@ FILE = {"_type": "gradio.FileData"}
 
 @pytest.fixture(scope="module")
 def fuser():
-    return Fuser(small_model(), MaeFuseImageProcessor(size_divisor=8))
+    return DemoFusion(small_model(), MaeFuseImageProcessor(size_divisor=8))
 
 
 @pytest.fixture(scope="module")

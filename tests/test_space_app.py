@@ -9,7 +9,7 @@ import gradio as gr
 import numpy as np
 import pytest
 from conftest import small_model
-from fusing import Fuser, Settings
+from fusing import DemoFusion, Settings
 from handlers import Handlers
 from huggingface_hub import SpaceCard
 from packaging.requirements import Requirement
@@ -30,7 +30,7 @@ EXAMPLES = {"1-street": (480, 640, 0), "2-upright": (640, 480, 4), "3-wide": (40
 
 @pytest.fixture(scope="module")
 def page():
-    return app.build(Fuser(small_model(), MaeFuseImageProcessor(size_divisor=8)))
+    return app.build(DemoFusion(small_model(), MaeFuseImageProcessor(size_divisor=8)))
 
 
 def test_only_fuse_is_public(page):

@@ -5,7 +5,7 @@ import shutil
 import app
 import numpy as np
 import pytest
-from fusing import Fuser, Settings
+from fusing import DemoFusion, Settings
 from handlers import Handlers
 from PIL import Image
 
@@ -33,7 +33,7 @@ SIZE = (128, 160)
 
 @pytest.fixture(scope="module")
 def fuser():
-    return Fuser(*load_checkpoint(device="cpu"))
+    return DemoFusion(*load_checkpoint(device="cpu"))
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import torch
 from conftest import small_model
 from fusing import (
     MOST_PIXELS,
-    Fuser,
-    Pair,
+    DemoFusion,
     Settings,
+    UploadedPair,
     as_grey_image,
     check_sizes,
     limited,
@@ -26,12 +26,12 @@ from maefuse_hf.visualization.thermal_palette import thermal_overlay
 
 @pytest.fixture(scope="module")
 def fuser():
-    return Fuser(small_model(), MaeFuseImageProcessor(size_divisor=8))
+    return DemoFusion(small_model(), MaeFuseImageProcessor(size_divisor=8))
 
 
 @pytest.fixture(scope="module")
 def pair():
-    return Pair(*render_example_pair(68, 84))
+    return UploadedPair(*render_example_pair(68, 84))
 
 
 def deep(infrared):
@@ -86,7 +86,7 @@ class TestFuse:
 
     @pytest.mark.parametrize("convert", [lambda image: image, deep])
     def test_gamma_is_applied_to_scaled_infrared_alone(self, fuser, pair, convert):
-        pair = Pair(convert(pair.infrared), pair.visible)
+        pair = UploadedPair(convert(pair.infrared), pair.visible)
         plain, bright = (fuser.prepare(pair, Settings(infrared_gamma=gamma)) for gamma in (1.0, 0.5))
         assert torch.equal(bright["infrared"], plain["infrared"].sqrt())
         assert torch.equal(bright["visible"], plain["visible"])
@@ -96,7 +96,7 @@ class TestFuse:
         assert np.array_equal(fuser.fuse(pair, Settings(infrared_gamma=0.5)), image)
 
     def test_size_limit_only_reduces_and_the_result_keeps_its_size(self, fuser):
-        wide = Pair(*render_example_pair(200, 400))
+        wide = UploadedPair(*render_example_pair(200, 400))
         inputs = fuser.prepare(wide, Settings(size_limit=256))
         assert inputs["resized_sizes"].tolist() == [[128, 256]]
         expected = fuse_pair(fuser.model, fuser.processor, wide.infrared, wide.visible, size=(128, 256)).image
@@ -105,8 +105,8 @@ class TestFuse:
         assert "resized_sizes" not in fuser.prepare(wide, Settings(size_limit=400))
 
     def test_a_model_with_a_size_of_its_own_keeps_it(self, fuser):
-        own = Fuser(fuser.model, MaeFuseImageProcessor(size_divisor=8, size=(64, 64)))
-        inputs = own.prepare(Pair(*render_example_pair(200, 400)), Settings(size_limit=256))
+        own = DemoFusion(fuser.model, MaeFuseImageProcessor(size_divisor=8, size=(64, 64)))
+        inputs = own.prepare(UploadedPair(*render_example_pair(200, 400)), Settings(size_limit=256))
         assert inputs["resized_sizes"].tolist() == [[64, 64]]
 
     def test_seen_is_what_goes_in(self, fuser, pair):
@@ -121,7 +121,7 @@ class TestFuse:
 
 class TestSizes:
     def test_they_differ(self, fuser, pair):
-        small = Pair(pair.infrared.resize((42, 34)), pair.visible)
+        small = UploadedPair(pair.infrared.resize((42, 34)), pair.visible)
         with pytest.raises(ValueError, match=r"42 × 34 pixels, the photo 84 × 68.*tick “Resize infrared to the photo”"):
             fuser.fuse(small, Settings())
         assert fuser.fuse(small, Settings(resize_infrared=True)).size == (84, 68)
@@ -133,7 +133,7 @@ class TestSizes:
         pair.visible.transpose(Image.Transpose.ROTATE_90).save(file, "PNG", exif=exif)
         lying = Image.open(file)
         assert lying.size == (68, 84) and upright_size(lying) == (84, 68)
-        check_sizes(Pair(pair.infrared, lying), Settings())
+        check_sizes(UploadedPair(pair.infrared, lying), Settings())
 
 
 class TestOpen:

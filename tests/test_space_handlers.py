@@ -4,7 +4,7 @@ import gradio as gr
 import numpy as np
 import pytest
 from conftest import small_model
-from fusing import Fuser, Settings
+from fusing import DemoFusion, Settings
 from handlers import EXAMPLES, LONGEST_SHOWN, Handlers, is_example, said, shown
 from PIL import Image
 
@@ -21,7 +21,7 @@ def model():
 
 @pytest.fixture
 def handlers(model, tmp_path):
-    return Handlers(Fuser(model, MaeFuseImageProcessor(size_divisor=8)), tmp_path / "cache")
+    return Handlers(DemoFusion(model, MaeFuseImageProcessor(size_divisor=8)), tmp_path / "cache")
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ class TestTabs:
         assert not np.array_equal(infrared, visible) and np.ptp(contour) > 100 and merging.shape == (68, 84, 3)
 
     def test_a_model_without_weights_shows_its_features(self, uploads, handlers):
-        other = Handlers(Fuser(small_model(), handlers.fuser.processor), handlers.folder)
+        other = Handlers(DemoFusion(small_model(), handlers.fuser.processor), handlers.folder)
         images = other.insights(job_of(uploads))
         assert images[3] is None and all(image.size == (84, 68) for image in images[:3])
 

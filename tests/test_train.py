@@ -176,6 +176,7 @@ class TestOneRun:
         assert_same_run(again, trained[0])
 
 
+@pytest.mark.slow
 class TestResume:
     def kill_in(self, command, folder, step):
         """Start a run and kill -9 it once a state from `step` on has been saved."""
@@ -237,6 +238,7 @@ def short(*stages, steps=3):
     return [f"stages.{name}.steps={steps if name in stages else 0}" for name in names]
 
 
+@pytest.mark.slow
 class TestProcesses:
     def test_two_processes_equal_one_with_twice_the_batch(self, arguments, trained, tmp_path):
         finished = run("train.py", *arguments, "--output_dir", tmp_path, "batch_size=4", launcher=TWO_PROCESSES)
@@ -264,6 +266,7 @@ class TestData:
         run_here(monkeypatch, *arguments, "--output_dir", tmp_path, "data.workers=1", "data.in_memory=false")
         assert_same_run(tmp_path, trained[0])
 
+    @pytest.mark.slow
     def test_a_cache_of_features_changes_nothing(self, arguments, tmp_path, monkeypatch, capsys):
         fixed = [*arguments, "data.crops_per_pair=2", *short("decoder", "cfm_fuse", "mfm_fuse", steps=5)]
         run_here(monkeypatch, *fixed, "--output_dir", tmp_path / "plain")
@@ -273,6 +276,7 @@ class TestData:
         assert f"12 crops, {12 * 2 * 16 * 64 * 4 / 1000:.1f}kB" in capsys.readouterr().out
         assert_close_run(tmp_path / "cached", tmp_path / "plain")
 
+    @pytest.mark.slow
     def test_a_stream_is_trained_on_and_resumed(self, arguments, parquet_pairs, tmp_path, monkeypatch):
         streamed = [*arguments, f"data.pairs={parquet_pairs}", "data.streaming=true", "data.shuffle_buffer=3"]
         streamed += short("decoder", "cfm_align", steps=6)

@@ -16,7 +16,7 @@ def test_defaults_nesting_and_overrides():
     assert config.stages.cfm_fuse.learning_rate == 0.5
     assert config.stages.mfm_fuse.steps == 0
     assert config.batch_size == 2
-    assert config.loss_weights == {"intensity": 1.0, "gradient": 2.0}
+    assert config.loss_weights is None
 
 
 def test_an_override_needs_an_equals_sign():
