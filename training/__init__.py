@@ -1,1 +1,1 @@
-"""The guided training of MaeFuse; see `training/README.md`."""
+"""The guided training of MaeFuse; see `docs/training.md`."""
