@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from torch.utils.data import default_collate
 from tqdm import trange
 
+from maefuse_hf.configuration_maefuse import EQUATION_4
 from maefuse_hf.example_scene import render_example_pair
 from maefuse_hf.inference import load_checkpoint
 from training.config import DataConfig, FeatureCacheConfig, OptimizerConfig
@@ -51,7 +52,7 @@ def main() -> None:
             for precision, dtype, mixed in (("float32", None, False), ("bfloat16", torch.bfloat16, True))
             for encoder, source in (("encoder run", crops), ("features cached", cached))
         }
-        step = GuidedStep(model, stage, {"intensity": 1.0, "gradient": 2.0}).train()
+        step = GuidedStep(model, stage, EQUATION_4).train()
         optimizer, _ = adamw(step, OptimizerConfig(), 1e-4, options.rounds, processes=1)
         seconds: dict[str, list[float]] = {way: [] for way in ways}
         for _ in trange(options.rounds, unit="round"):

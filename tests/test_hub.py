@@ -226,7 +226,7 @@ class TestMessages:
     def test_no_token(self, hub, owner, what):
         status, said = owner[f"no token: {what}"]
         assert status == 1
-        assert "No token for the Hub is set on this machine. Log in with `hf auth login`" in said
+        assert "`hf auth login`" in said
         assert not [name for _, name in hub.repositories if name == "org/other"]
 
     def test_a_token_that_does_not_count(self, owner):
