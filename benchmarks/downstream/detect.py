@@ -73,13 +73,14 @@ def detector_intervals(
     columns = {}
     for kind in LABELS:
         for suffix, letters in TIMES_OF_DAY.items():
-            chosen = counted(names, letters)
-            figures = {
-                system: partial(lambda curve, times: curve.average_precision(chosen * times), own[kind])
-                for system, own in curves.items()
-            }
+            figures = {system: partial(ap_of, own[kind], counted(names, letters)) for system, own in curves.items()}
             columns[kind + suffix] = intervals(figures, len(names), reference, resamples)
     return columns
+
+
+def ap_of(curve: PrecisionCurve, counts: np.ndarray, times: np.ndarray) -> float:
+    """AP over the images that count, each so many times."""
+    return curve.average_precision(counts * times)
 
 
 def precision_curves(

@@ -73,8 +73,9 @@ class TfliteDetector:
         found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {kind: [] for kind in CLASSES}
         for left, top, right, bottom in [(0, 0, width, height), *tiles(height, width)]:
             for kind, (scores, boxes) in self._detect_tile(image[top:bottom, left:right]).items():
-                whole = inside(boxes + (left, top, left, top), (left, top, right, bottom), (width, height))
-                found[kind].append((scores[whole], boxes[whole] + (left, top, left, top)))
+                placed = boxes + np.array([left, top, left, top])
+                whole = inside(placed, (left, top, right, bottom), (width, height))
+                found[kind].append((scores[whole], placed[whole]))
         return {
             kind: suppress(*(np.concatenate(parts) for parts in zip(*own, strict=True))) for kind, own in found.items()
         }
