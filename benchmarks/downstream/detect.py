@@ -122,7 +122,7 @@ def counted(names: Sequence[str], letters: str) -> np.ndarray:
 
 
 def read_cache(path: Path | None) -> dict[str, dict[str, Detections]]:
-    """Detections by key; a last line that was cut short is left out."""
+    """Detections by key; lines that were cut short are left out."""
     if path is None or not path.is_file():
         return {}
     known = {}
@@ -139,10 +139,10 @@ def read_cache(path: Path | None) -> dict[str, dict[str, Detections]]:
 
 
 def append_cache(path: Path, key: str, detections: Mapping[str, Detections]) -> None:
-    """Add a line."""
+    """Add a line; it begins with the line's end, so that one which was cut short spoils none."""
     kinds = {kind: [own.scores.tolist(), own.boxes.tolist()] for kind, own in detections.items()}
     with path.open("a") as file:
-        file.write(json.dumps([key, kinds]) + "\n")
+        file.write("\n" + json.dumps([key, kinds]))
 
 
 class ImageFolder(Mapping[str, np.ndarray]):
