@@ -215,7 +215,7 @@ def test_a_run_that_was_stopped_goes_on(labelled, tmp_path):
     )
     before = detect.detector_ap(images, names[:3], folders["labels"], first, cache)
     with cache.open("a") as file:
-        file.write('["cut sho')
+        file.write('\n["cut sho')
     after = detect.detector_ap(images, names, folders["labels"], second, cache)
     detect.detector_ap(images, names, folders["labels"], second, cache)
     assert (first.calls, second.calls) == (3, 1)
