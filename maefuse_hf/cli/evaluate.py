@@ -10,11 +10,14 @@ from typing import Any
 
 import torch
 
+from ..evaluation.baselines import BASELINES
+from ..evaluation.damage import DAMAGES
 from ..evaluation.plots import require_matplotlib
-from ..evaluation.processes import launched_processes
+from ..evaluation.processes import Processes, launched_processes
 from ..evaluation.report import Example, report
+from ..evaluation.robustness import PAIRS_OF_A_DATASET, DamageRow, evaluate_damage, measurable
+from ..evaluation.robustness_report import write_damage
 from ..evaluation.runner import (
-    BASELINES,
     SOURCES,
     Dataset,
     FolderSystem,
@@ -40,6 +43,7 @@ from ..evaluation.summary import (
     worth_a_look,
 )
 from ..evaluation.table import as_csv, as_text
+from ..evaluation.torchscript import TorchScriptSystem
 from ..image_processing_maefuse import MaeFuseImageProcessor
 from ..inference.checkpoint import SHIPPED_CHECKPOINT, load_checkpoint, torch_device
 from ..metrics.fusion import DEFINITIONS, definitions_used
@@ -64,7 +68,8 @@ def add_evaluate(commands: Any) -> None:
         help="measure a model or fused images on folders of pairs",
         description="Measure a model, and images that other methods fused, on folders of registered pairs: tables "
         "with intervals, a report with plots and images. Baselines stand beside them: each source alone, their "
-        "average and their maximum. Without --model and --fused, the shipped checkpoint is measured.",
+        "average, their maximum and a rule of pixel formulas. Without --model, --torchscript and --fused, the "
+        "shipped checkpoint is measured.",
     )
     parser.add_argument(
         "--dataset",
@@ -83,6 +88,36 @@ def add_evaluate(commands: Any) -> None:
         metavar="NAME=DIR",
         help="images that another method fused, named as the pairs; with several data sets, DIR holds a folder of "
         "each one's name; without NAME=, the row has the folder's name",
+    )
+    parser.add_argument(
+        "--torchscript",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=FILE",
+        help="other methods' networks, which take infrared and visible luminance (1, 1, H, W) in [0, 1] and give fused "
+        "luminance",
+    )
+    parser.add_argument(
+        "--damage",
+        nargs="*",
+        choices=DAMAGES,
+        metavar="KIND",
+        help=f"measure on damaged pairs too, against the undamaged sources: all kinds, or those named of "
+        f"{', '.join(DAMAGES)}",
+    )
+    parser.add_argument(
+        "--damage-pairs",
+        type=positive,
+        default=PAIRS_OF_A_DATASET,
+        metavar="N",
+        help=f"how many pairs of each data set are damaged, spread evenly (default {PAIRS_OF_A_DATASET})",
+    )
+    parser.add_argument(
+        "--keep-damaged",
+        action="store_true",
+        help="write the damaged pairs to OUT/damaged/, for other methods to fuse; --fused finds their images in "
+        "DIR/KIND-STRENGTH/",
     )
     parser.add_argument(
         "--definition",
@@ -111,14 +146,17 @@ def evaluate_datasets(options: argparse.Namespace) -> int:
             read_files(datasets, folders),
         )
     device = torch_device(options.device or processes.device)
-    models = [] if options.fused and options.model is None else [load_model(options, device)]
-    systems: list[System] = [*models, *folders]
+    networks = [TorchScriptSystem(*named_file(text), device) for text in options.torchscript]
+    without_model = (options.fused or options.torchscript) and options.model is None
+    models = [] if without_model else [load_model(options, device)]
+    systems: list[System] = [*models, *networks, *folders]
     require_different_names(systems)
     about = protocol(options, models)
     if processes.is_main:
         print("\n".join(f"{name}: {value}" for name, value in facts(about).items()), flush=True)
 
     rows, problems = evaluate(datasets, systems, processes, options.definition, device, images_folder)
+    damage_rows, damage_problems = damage_results(options, datasets, systems, processes, device)
     if not processes.is_main:
         # the launcher stops all processes when one fails, and the main process is not yet done
         return 0
@@ -127,7 +165,42 @@ def evaluate_datasets(options: argparse.Namespace) -> int:
     if not rows:
         raise ValueError("No pair could be measured.")
     write_results(options.output, rows, about, problems, datasets, systems)
-    return 1 if problems else 0
+    if damage_rows:
+        print(write_damage(options.output, damage_rows, datasets, systems, damage_problems))
+    for problem in damage_problems:
+        print(f"maefuse: {problem}", file=sys.stderr)
+    return 1 if problems or damage_problems else 0
+
+
+def damage_results(
+    options: argparse.Namespace,
+    datasets: Sequence[Dataset],
+    systems: Sequence[System],
+    processes: Processes,
+    device: torch.device,
+) -> tuple[list[DamageRow], list[str]]:
+    """What `--damage` asks for; nothing without it."""
+    if options.damage is None:
+        return [], []
+    able, problems = measurable(systems, datasets)
+    keep = options.output / "damaged" if options.keep_damaged else None
+    kinds = options.damage or list(DAMAGES)
+    rows, more = evaluate_damage(datasets, able, kinds, processes, device, options.damage_pairs, keep)
+    return rows, problems + more
+
+
+def positive(text: str) -> int:
+    """A whole number of at least one."""
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{number} is too small; give 1 or more.")
+    return number
+
+
+def named_file(text: str) -> tuple[str, Path]:
+    """NAME=FILE, or FILE under its own name without suffix."""
+    name, equals, path = text.partition("=")
+    return (name, Path(path)) if equals else (Path(text).stem, Path(text))
 
 
 def fused_folders(named: Sequence[str], datasets: Sequence[Dataset]) -> list[FolderSystem]:

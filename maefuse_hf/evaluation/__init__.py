@@ -1,12 +1,9 @@
 """Pairs and systems in; rows of metrics, tables with intervals, plots and a report out."""
 
+from .baselines import AVERAGE, BASELINES, MAXIMUM, RULE, SOURCES_ALONE
 from .processes import Processes, launched_processes
 from .runner import (
-    AVERAGE,
-    BASELINES,
-    MAXIMUM,
     SOURCES,
-    SOURCES_ALONE,
     Dataset,
     FolderSystem,
     ModelSystem,
@@ -22,6 +19,7 @@ __all__ = [
     "AVERAGE",
     "BASELINES",
     "MAXIMUM",
+    "RULE",
     "SOURCES",
     "SOURCES_ALONE",
     "Cell",

@@ -6,9 +6,9 @@ import io
 import math
 from collections.abc import Sequence
 
-from ..metrics.fusion import LOWER_IS_BETTER
-from .runner import BASELINES, Row
-from .summary import system_names
+from .baselines import BASELINES
+from .runner import Row
+from .summary import LOWER_IS_BETTER, system_names
 
 WIDTH, HEIGHT_OF_A_SYSTEM, HEIGHT_AROUND = 6.4, 0.32, 0.75
 DOTS_PER_INCH = 130

@@ -10,11 +10,11 @@ from typing import Any
 
 from PIL import Image
 
-from ..metrics.fusion import LOWER_IS_BETTER
 from ..visualization.zoom import CHOICE_OF_PATCH
+from .baselines import SOURCES_ALONE
 from .plots import plot_metric
-from .runner import SOURCES_ALONE, Row
-from .summary import RANKING, Summaries, facts, metric_names, metrics_table, pairs_measured
+from .runner import Row
+from .summary import LOWER_IS_BETTER, RANKING, Summaries, facts, metric_names, metrics_table, pairs_measured
 from .table import as_html
 
 LONGEST_SIDE = 960

@@ -1,10 +1,10 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
 """Pairs and systems in, a row of metrics for each of them out; docs/metrics.md states the protocol."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -17,24 +17,19 @@ from ..image_processing_maefuse import MaeFuseImageProcessor, decode, load_rgb
 from ..inference.pair_fusion import FusedPair, fuse_pair
 from ..inference.pairs import PairPaths, find_pairs, images_by_name
 from ..metrics import fusion_metrics, hot_target_survival
+from ..metrics.matched import matched_visual_information_fidelity
 from ..modeling_maefuse import MaeFuseModel
 from ..strategies import DEFAULT_CONTOUR, DEFAULT_FUSION, Contour, FusionStrategy
 from ..visualization.captioned_row import side_by_side
+from .baselines import BASELINES, Formula
 from .processes import Processes
+from .stability import stability
 
 DECODER_PSNR = "decoder PSNR"
-VISIBLE_ALONE, INFRARED_ALONE, AVERAGE, MAXIMUM = "visible alone", "infrared alone", "average", "maximum"
-
-BASELINES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    VISIBLE_ALONE: lambda infrared, visible: visible,
-    INFRARED_ALONE: lambda infrared, visible: infrared,
-    AVERAGE: lambda infrared, visible: ((infrared.double() + visible.double()) / 2).round().to(torch.uint8),
-    MAXIMUM: torch.maximum,
-}
-"""What needs no fusion: from infrared and visible luminance, uint8, to an image of the same kind."""
-
-SOURCES_ALONE = frozenset({VISIBLE_ALONE, INFRARED_ALONE})
 SOURCES = ("infrared", "visible")
+
+STABILITY_PAIRS = 3
+"""Of each data set; a system fuses five more images of each."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +72,39 @@ class System(Protocol):
         """Its image; `OSError` or `ValueError` where there is none."""
 
 
+@runtime_checkable
+class LiveSystem(Protocol):
+    """A system that can fuse new images, so that damage and stability can be measured."""
+
+    @property
+    def name(self) -> str:
+        """How tables call it."""
+
+    def fuse_images(self, infrared: Image.Image, visible: Image.Image) -> Image.Image:
+        """Fused luminance (mode "L") of two 8-bit images of one size; `OSError` or `ValueError` where there is none."""
+
+
+@dataclass(frozen=True)
+class FormulaSystem:
+    """A formula from uint8 luminance `(1, 1, H, W)` of infrared and visible to fused luminance of the same kind."""
+
+    name: str
+    formula: Formula
+
+    def fuse(self, dataset: str, pair: PairPaths) -> Fused:
+        """The formula's luminance of the pair, see `System`."""
+        fused = self.fuse_images(*read_sources(pair).values())
+        return Fused(fused, fused)
+
+    def fuse_images(self, infrared: Image.Image, visible: Image.Image) -> Image.Image:
+        """See `LiveSystem`."""
+        cpu = torch.device("cpu")
+        return as_luminance(self.formula(as_tensor(infrared, cpu), as_tensor(visible, cpu)))
+
+
+BASELINE_SYSTEMS = tuple(FormulaSystem(name, formula) for name, formula in BASELINES.items())
+
+
 @dataclass(frozen=True)
 class ModelSystem:
     """A MaeFuse model, run on each pair."""
@@ -90,10 +118,16 @@ class ModelSystem:
     def fuse(self, dataset: str, pair: PairPaths) -> Fused:
         """The model's image, and how well its decoder gives the two sources back."""
         fused = fuse_pair(self.model, self.processor, pair.infrared, pair.visible, self.fusion, self.contour)
-        # colours would clip the luminance where they are saturated; a black image takes it as it is
+        return Fused(fused.image, self.luminance(fused), {DECODER_PSNR: self.decoder_psnr(fused)})
+
+    def fuse_images(self, infrared: Image.Image, visible: Image.Image) -> Image.Image:
+        """The model's luminance of two 8-bit images."""
+        return self.luminance(fuse_pair(self.model, self.processor, infrared, visible, self.fusion, self.contour))
+
+    def luminance(self, fused: FusedPair) -> Image.Image:
+        """What is measured: colours would clip it where they are saturated, a black image takes it as it is."""
         black = {**fused.inputs, "visible_rgb": torch.zeros_like(fused.inputs["visible_rgb"])}
-        luminance = self.processor.post_process_image_fusion(fused.outputs, black)[0]
-        return Fused(fused.image, luminance, {DECODER_PSNR: self.decoder_psnr(fused)})
+        return self.processor.post_process_image_fusion(fused.outputs, black)[0]
 
     @torch.inference_mode()
     def decoder_psnr(self, fused: FusedPair) -> float:
@@ -184,9 +218,17 @@ def require_size(image: Image.Image, name: str, size: tuple[int, int], of_what: 
 
 
 def measure_pair(
-    dataset: str, pair: PairPaths, systems: Sequence[System], definition: str, device: torch.device
+    dataset: str,
+    pair: PairPaths,
+    systems: Sequence[System],
+    definition: str,
+    device: torch.device,
+    with_stability: bool = False,
 ) -> tuple[list[Row], list[str], dict[str, Image.Image]]:
-    """Rows for the systems and the baselines, a sentence for each that failed, and the images by caption."""
+    """Rows for the systems and the baselines, a sentence for each that failed, and the images by caption.
+
+    With stability, rows of systems that can fuse new images have its columns too.
+    """
     where = f"{dataset}/{pair.name}"
     try:
         sources = read_sources(pair)
@@ -205,6 +247,11 @@ def measure_pair(
         measured.append((system.name, as_tensor(fused.measured, device), fused.values))
     infrared, visible = (as_tensor(source, device) for source in sources.values())
     measured += [(name, baseline(infrared, visible), {}) for name, baseline in BASELINES.items()]
+    if with_stability:
+        live = {system.name: system for system in (*systems, *BASELINE_SYSTEMS) if isinstance(system, LiveSystem)}
+        for name, _, values in measured:
+            if name in live:
+                values.update(stability(live[name].fuse_images, *sources.values()))
     try:
         rows = [
             Row(dataset, pair.name, name, {**all_metrics(luminance, infrared, visible, definition), **values})
@@ -230,9 +277,21 @@ def as_tensor(image: Image.Image, device: torch.device) -> Tensor:
     return torch.from_numpy(luminance_8_bit(image)).to(device)[None, None]
 
 
+def as_luminance(levels: Tensor) -> Image.Image:
+    """`(1, 1, H, W)` uint8 as an image of mode "L"."""
+    return Image.fromarray(levels[0, 0].cpu().numpy())
+
+
+def evenly_spread(pairs: Sequence[PairPaths], count: int) -> list[PairPaths]:
+    """So many pairs, as far from each other as they can be; all of them if there are no more."""
+    return [pairs[number] for number in sorted({round(place) for place in np.linspace(0, len(pairs) - 1, count)})]
+
+
 def all_metrics(fused: Tensor, infrared: Tensor, visible: Tensor, definition: str) -> dict[str, float]:
-    """Fusion metrics and the hot-target measure of one `(1, 1, H, W)` image; NaN where there is no value."""
+    """Fusion metrics, VIF without stretched contrast and the hot-target measure of one `(1, 1, H, W)` image; NaN where
+    there is no value."""
     values = fusion_metrics(fused, infrared, visible, definition=definition, allow_undefined=True)
+    values["VIF matched"] = matched_visual_information_fidelity(fused, infrared, visible, allow_undefined=True)
     values |= hot_target_survival(fused, infrared, visible, allow_undefined=True)
     return {name: value.item() for name, value in values.items()}
 
@@ -244,6 +303,7 @@ def evaluate(
     definition: str,
     device: torch.device,
     images_folder: Path | None = None,
+    stability_pairs: int = STABILITY_PAIRS,
 ) -> tuple[list[Row], list[str]]:
     """Measure all pairs, each by one of the processes.
 
@@ -251,17 +311,23 @@ def evaluate(
         datasets, systems, definition: what is measured, see `read_datasets`, `System`, `metrics.DEFINITIONS`.
         device: where metrics are computed.
         images_folder: gets `DATASET/PAIR.png`, infrared, visible and fused side by side; the folders are there.
+        stability_pairs: on how many pairs of each data set, spread evenly, stability is measured.
 
     Returns:
         in each process the same: all rows, by data set, pair and system, baselines last; and a sentence for each
         problem.
     """
     tasks = [(dataset.name, pair) for dataset in datasets for pair in dataset.pairs]
+    for_stability = {
+        (dataset.name, pair) for dataset in datasets for pair in evenly_spread(dataset.pairs, stability_pairs)
+    }
     numbers = processes.share(range(len(tasks)))
     done = []
     for number in tqdm(numbers, unit="pair", disable=not processes.is_main):
         dataset, pair = tasks[number]
-        rows, problems, images = measure_pair(dataset, pair, systems, definition, device)
+        rows, problems, images = measure_pair(
+            dataset, pair, systems, definition, device, (dataset, pair) in for_stability
+        )
         if images and images_folder is not None:
             side_by_side(images).save(image_path(images_folder, dataset, pair))
         done.append((number, rows, problems))

@@ -9,12 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from ..metrics.fusion import LOWER_IS_BETTER
-from .runner import AVERAGE, BASELINES, SOURCES_ALONE, Row
+from ..metrics.fusion import LOWER_IS_BETTER as LOWER_METRICS
+from .baselines import AVERAGE, BASELINES, SOURCES_ALONE
+from .runner import Row
+from .stability import CHANGES
 from .table import Cell, Table, as_markdown, escaped, table_of
 
 RESAMPLES, SEED, CONFIDENCE = 2000, 0, 0.95
 RESAMPLED_AT_ONCE = 10**6
+
+LOWER_IS_BETTER = LOWER_METRICS | CHANGES
+"""Columns of which the lowest mean is the best."""
 
 RANKING_METRICS = ("EN", "CC", "SCD", "VIF", "Qabf", "SSIM")
 RANKING = (
