@@ -14,7 +14,7 @@ from PIL import Image
 from maefuse_hf import MaeFuseImageProcessor
 from maefuse_hf.cli import evaluate, main
 from maefuse_hf.evaluation import plots
-from maefuse_hf.evaluation.runner import BASELINES
+from maefuse_hf.evaluation.baselines import BASELINES
 from maefuse_hf.example_scene.scene import render_example_pair
 from maefuse_hf.visualization.captioned_row import GAP
 

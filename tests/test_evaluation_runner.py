@@ -9,9 +9,9 @@ from conftest import small_model
 from PIL import Image
 
 from maefuse_hf import MaeFuseImageProcessor
+from maefuse_hf.evaluation.baselines import BASELINES
 from maefuse_hf.evaluation.processes import Processes
 from maefuse_hf.evaluation.runner import (
-    BASELINES,
     DECODER_PSNR,
     FolderSystem,
     Fused,

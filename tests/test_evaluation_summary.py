@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from maefuse_hf.evaluation.runner import BASELINES, Row
+from maefuse_hf.evaluation.baselines import BASELINES
+from maefuse_hf.evaluation.runner import Row
 from maefuse_hf.evaluation.summary import (
     RANKING_METRICS,
     Summary,

@@ -25,7 +25,7 @@ from .robustness import (
     shares_kept,
     write_damage_csv,
 )
-from .runner import BASELINE_SYSTEMS, Dataset, LiveSystem, System, read_sources
+from .runner import BASELINE_SYSTEMS, SOURCES, Dataset, LiveSystem, System, read_sources
 from .summary import NO_VALUE, Summary, bootstrap, escaped, json_summary
 
 ALL_KINDS = "all"
@@ -200,8 +200,12 @@ def save_worst(folder: Path, rows: Sequence[DamageRow], datasets: Sequence[Datas
             elif strength == row.strength:
                 of_rule = fuse_damaged(rule, row.dataset, pair, kind, strength, images)
                 shown = {
-                    f"infrared, {damage_name(kind, strength)}": images[0],
-                    "visible": images[1],
+                    **{
+                        f"{modality}, {damage_name(kind, strength)}"
+                        if modality == DAMAGES[kind].hits
+                        else modality: image
+                        for modality, image in zip(SOURCES, images)
+                    },
                     **shown,
                     f"{first.name}, {row.values[SHARE]:.2f} kept": of_first,
                     RULE: of_rule,
