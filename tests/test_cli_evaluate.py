@@ -20,7 +20,8 @@ from maefuse_hf.visualization.captioned_row import GAP
 
 STATISTICS = ["EN", "SD", "SF", "AG", "MI"]
 LIKENESSES = ["CC", "SCD", "VIF", "Qabf", "SSIM", "MS-SSIM"]
-MEASURES = [*STATISTICS, *LIKENESSES, "PSNR", "MSE", "Nabf", "hot_contrast", "visible_gradient"]
+MEASURES = [*STATISTICS, *LIKENESSES, "PSNR", "MSE", "Nabf", "VIF matched", "hot_contrast", "visible_gradient"]
+STABILITY = ["crop change", "frame change"]
 
 
 def save(path, pixels):
@@ -94,7 +95,7 @@ def test_hand_computed_values_through_the_whole_command(tmp_path, no_plots, caps
     rows, summary = read(out)
     systems = ["Copy", "halves", *BASELINES]
     assert list(rows) == [("set", pair, system) for pair in "ab" for system in systems]
-    assert list(rows["set", "a", "Copy"]) == ["dataset", "pair", "system", *MEASURES]
+    assert list(rows["set", "a", "Copy"]) == ["dataset", "pair", "system", *MEASURES, *STABILITY]
     values = {key: {name: float(row[name]) for name in ("EN", "SD", "MSE")} for key, row in rows.items()}
     assert values["set", "a", "average"] == pytest.approx({"EN": 2, "SD": 3125**0.5, "MSE": 3750 / 255**2})
     assert values["set", "b", "average"] == pytest.approx({"EN": 1.5, "SD": 1800**0.5, "MSE": 1800 / 255**2})
@@ -115,9 +116,11 @@ def test_hand_computed_values_through_the_whole_command(tmp_path, no_plots, caps
     assert "model:" not in printed
     for fact in ("size: every pair at its own", "colour: luminance, Y of BT.601", "definitions: all standard"):
         assert printed.index(fact) < printed.index("average ")
-    assert re.search(r"^average +1\.750\*", printed, re.MULTILINE)
+    # the rule's fine steps at the quarters' borders have more grey levels than the average's four
+    assert re.search(r"^average +1\.750 ", printed, re.MULTILINE)
+    assert re.search(r"^rule +\d\.\d{3}\*", printed, re.MULTILINE)
     line = next(line for line in (out / "metrics.md").read_text().splitlines() if line.startswith("| average"))
-    assert line.startswith("| average | **1.750** [1.500, 2.000] |") and "| – |" in line
+    assert line.startswith("| average | 1.750 [1.500, 2.000] |") and "| – |" in line
     row = Image.open(out / "set" / "a.png")
     assert row.width == 4 * 8 + 3 * GAP
 
@@ -125,7 +128,7 @@ def test_hand_computed_values_through_the_whole_command(tmp_path, no_plots, caps
 def test_a_model_is_measured_beside_the_baselines(scenes, measured):
     rows, summary = read(measured)
     assert list(rows) == [("night", pair, system) for pair in "012" for system in ["tiny", *BASELINES]]
-    assert list(rows["night", "0", "tiny"]) == ["dataset", "pair", "system", *MEASURES, "decoder PSNR"]
+    assert list(rows["night", "0", "tiny"]) == ["dataset", "pair", "system", *MEASURES, "decoder PSNR", *STABILITY]
     assert float(rows["night", "0", "tiny"]["decoder PSNR"]) > 0 and rows["night", "0", "average"]["decoder PSNR"] == ""
     systems = summary["datasets"]["night"]["systems"]
     own = [float(rows["night", pair, "tiny"]["EN"]) for pair in "012"]
@@ -142,7 +145,7 @@ def test_the_report_shows_the_best_the_median_and_the_worst_pair(measured):
     titles = re.findall(r"<h3>night, (best|median|worst): ([012])</h3>", page)
     assert [label for label, _ in titles] == ["best", "median", "worst"]
     assert sorted(pair for _, pair in titles) == ["0", "1", "2"]
-    assert page.count("data:image/jpeg") == 9 and page.count("data:image/png") == len(MEASURES) + 1
+    assert page.count("data:image/jpeg") == 9 and page.count("data:image/png") == len([*MEASURES, *STABILITY]) + 1
 
 
 @pytest.mark.slow

@@ -5,7 +5,17 @@ from zlib import crc32
 import numpy as np
 import pytest
 
-from maefuse_hf.evaluation.damage import DAMAGES, STRENGTHS, Pair, Random, blur, coarse, damaged, kinds_that_hit, over_exposure
+from maefuse_hf.evaluation.damage import (
+    DAMAGES,
+    STRENGTHS,
+    Pair,
+    Random,
+    blur,
+    coarse,
+    damaged,
+    kinds_that_hit,
+    over_exposure,
+)
 
 # crc32 of the damaged image of `scene`, for the strengths 1, 2 and 3, seed 7
 GOLDEN: dict[str, tuple[int, int, int]] = {

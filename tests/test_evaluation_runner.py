@@ -27,6 +27,7 @@ from maefuse_hf.evaluation.runner import (
 from maefuse_hf.example_scene.scene import render_example_pair
 from maefuse_hf.inference.pairs import PairPaths
 from maefuse_hf.metrics import fusion_metrics, hot_target_survival
+from maefuse_hf.metrics.matched import matched_visual_information_fidelity
 
 CPU = torch.device("cpu")
 
@@ -107,9 +108,9 @@ def test_sources_of_different_sizes_are_refused_with_both_sizes(tmp_path):
 def test_the_baselines_by_hand(tmp_path):
     rows, problems, images = measure_pair("set", columns_and_rows(tmp_path), [], "standard", CPU)
     assert problems == [] and list(images) == ["infrared", "visible"]
-    assert [row.system for row in rows] == ["visible alone", "infrared alone", "average", "maximum"]
+    assert [row.system for row in rows] == ["visible alone", "infrared alone", "average", "maximum", "rule"]
     assert {(row.dataset, row.pair) for row in rows} == {("set", "0")}
-    visible, infrared, average, maximum = (row.values for row in rows)
+    visible, infrared, average, maximum, _ = (row.values for row in rows)
     # a quarter of the image each: average 0, 100, 50, 150; maximum 0, 200, 100, 200
     assert [values["EN"] for values in (visible, infrared, average, maximum)] == pytest.approx([1, 1, 2, 1.5])
     assert [values["SD"] for values in (visible, infrared, average)] == pytest.approx([50, 100, 3125**0.5])
@@ -193,6 +194,7 @@ def test_a_model_is_measured_on_its_own_luminance(tmp_path):
     fused = (outputs.fused[..., :68, :85] * 255).round().to(torch.uint8)
     sources = [torch.from_numpy(exact_luminance(image))[None, None] for image in (infrared, visible)]
     expected = fusion_metrics(fused, *sources, allow_undefined=True)
+    expected["VIF matched"] = matched_visual_information_fidelity(fused, *sources, allow_undefined=True)
     expected |= hot_target_survival(fused, *sources, allow_undefined=True)
     assert problems == []
     values = dict(rows[0].values)
@@ -300,5 +302,5 @@ def test_rows_and_problems_stand_in_order_however_the_work_is_shared(tmp_path):
     shared = evaluate(datasets, [], Processes(1, 2, gather=lambda items: items + done), "standard", CPU)
     assert repr(shared) == repr(together)
     rows, problems = together
-    assert [row.pair for row in rows] == ["0"] * 4 + ["2"] * 4
+    assert [row.pair for row in rows] == ["0"] * len(BASELINES) + ["2"] * len(BASELINES)
     assert len(problems) == 2 and problems[0].startswith("set: ") and problems[1].startswith("set/1: visible")

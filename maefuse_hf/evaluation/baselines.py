@@ -2,12 +2,13 @@
 """What costs nothing: each source alone, their average and maximum, and the rule of pixel formulas."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from ..contrast import with_restored_contrast
-from ..detail import with_own_detail
+from ..refinement import RULE as RULE_NUMBERS
+from ..refinement import refine, rule
 
 VISIBLE_ALONE, INFRARED_ALONE, AVERAGE, MAXIMUM, RULE = (
     "visible alone",
@@ -17,14 +18,11 @@ VISIBLE_ALONE, INFRARED_ALONE, AVERAGE, MAXIMUM, RULE = (
     "rule",
 )
 
-DARKER_WEIGHT = 0.7
-DETAIL_SIGMA = 3.0
-
 Formula = Callable[[Tensor, Tensor], Tensor]
 
 
-def rule(infrared: Tensor, visible: Tensor) -> Tensor:
-    """`(max + 0.7 min) / 1.7` with its contrast restored by 1.7 at most and the sources' own detail by activity.
+def average_with_detail(infrared: Tensor, visible: Tensor) -> Tensor:
+    """The average with the sources' own detail by activity, and without restored contrast.
 
     Args:
         infrared, visible: luminance `(B, 1, H, W)` in [0, 1].
@@ -32,14 +30,7 @@ def rule(infrared: Tensor, visible: Tensor) -> Tensor:
     Returns:
         `(B, 1, H, W)`, not clipped.
     """
-    gain = 1 + DARKER_WEIGHT
-    blend = (torch.maximum(infrared, visible) + DARKER_WEIGHT * torch.minimum(infrared, visible)) / gain
-    return with_own_detail(with_restored_contrast(blend, gain), infrared, visible, DETAIL_SIGMA)
-
-
-def average_with_detail(infrared: Tensor, visible: Tensor) -> Tensor:
-    """The average with the sources' own detail by activity; shapes as in `rule`."""
-    return with_own_detail((infrared + visible) / 2, infrared, visible, DETAIL_SIGMA)
+    return refine((infrared + visible) / 2, infrared, visible, replace(RULE_NUMBERS, darker_weight=None))
 
 
 def on_grey_levels(formula: Formula) -> Formula:
