@@ -3,8 +3,8 @@
 python benchmarks/results.py --evaluation OUT --downstream FILE.json [--published FILE.csv] [-o docs/results.md]
 
 OUT is a folder of `maefuse evaluate --damage` with metrics.csv, metrics.json and damage.json, FILE.json the
-downstream.json of `python -m benchmarks.downstream`. FILE.csv holds other systems' metrics of the same pairs, a line for
-each method, set and pair.
+downstream.json of `python -m benchmarks.downstream`. FILE.csv holds other systems' metrics of the same pairs, a
+line for each method, set and pair.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from maefuse_hf.evaluation.robustness import SHARE, UNDAMAGED
 from maefuse_hf.evaluation.robustness_report import ALL_KINDS
 from maefuse_hf.evaluation.stability import CROP_CHANGE, FRAME_CHANGE
 from maefuse_hf.evaluation.summary import NO_VALUE, RANKING_METRICS
+from maefuse_hf.evaluation.table import Cell, as_markdown, table_of
 
 MATCHED = "VIF matched"
 DOWNSTREAM_COLUMNS = (
@@ -170,12 +171,6 @@ def number(value: float, decimals: int = 3) -> str:
     return NO_VALUE if math.isnan(value) else f"{value:.{decimals}f}"
 
 
-def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Markdown."""
-    lines = [f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
-    return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows)])
-
-
 def use_table(own: Measured) -> str:
     """What systems are good for: detector, segmenter, damage, stability, a row for each that has one of them."""
     changes = {
@@ -187,9 +182,9 @@ def use_table(own: Measured) -> str:
     }
     downstream = {(part, title): own.downstream[part][title] for part, title in DOWNSTREAM_COLUMNS}
     systems = list(dict.fromkeys([own.ours, *(name for column in downstream.values() for name in column["values"])]))
-    rows = []
+    rows: list[list[Cell | str]] = []
     for system in systems:
-        cells = [f"**{system}**" if system == own.ours else system]
+        cells: list[Cell | str] = [Cell(system, best=system == own.ours)]
         for column in downstream.values():
             value = column["values"].get(system)
             real = column["differences"].get(system, {}).get("real", False)
@@ -201,7 +196,7 @@ def use_table(own: Measured) -> str:
         rows.append(cells)
     titles = ["system", "people", "people by night", "cars", "mIoU", "mIoU by night", SHARE]
     titles += [f"{MATCHED}, undamaged", f"{MATCHED}, damaged", CROP_CHANGE, FRAME_CHANGE]
-    return table(titles, rows)
+    return as_markdown(table_of(titles, rows))
 
 
 def losses(own: Measured) -> list[str]:
@@ -256,14 +251,14 @@ def dataset_section(own: Measured, dataset: str) -> str:
     order = sorted(systems, key=lambda name: (ranks.get(name, math.inf), name in SOURCES_ALONE))
     rows = [
         [
-            f"**{name}**" if name == own.ours else name,
+            Cell(name, best=name == own.ours),
             *(number(systems[name].get(metric, math.nan)) for metric in RANKING_METRICS),
             number(systems[name].get(MATCHED, math.nan)),
             number(ranks.get(name, math.nan), 2),
         ]
         for name in order
     ]
-    text = table(["system", *RANKING_METRICS, MATCHED, "mean rank"], rows)
+    text = as_markdown(table_of(["system", *RANKING_METRICS, MATCHED, "mean rank"], rows))
     bound = own.bounds.get(dataset, math.nan)
     share = systems[own.ours]["CC"] / bound
     return (

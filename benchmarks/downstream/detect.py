@@ -19,6 +19,9 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from maefuse_hf.colour import luminance_8_bit
+from maefuse_hf.evaluation.table import Cell, as_markdown, table_of
+
 from .average_precision import Matches, PrecisionCurve, match
 from .bootstrap import RESAMPLES, Interval, intervals
 from .boxes import LABELS, read_labels, truths
@@ -163,7 +166,7 @@ class ImageFolder(Mapping[str, np.ndarray]):
         paths = self._paths.get(name, [])
         if len(paths) != 1:
             raise KeyError(f"{self._folder} holds {len(paths)} images of the name {name}; one is needed")
-        return luminance(Image.open(paths[0]))
+        return luminance_8_bit(Image.open(paths[0]))
 
     def __iter__(self):
         return iter(self._paths)
@@ -172,23 +175,18 @@ class ImageFolder(Mapping[str, np.ndarray]):
         return len(self._paths)
 
 
-def luminance(image: Image.Image) -> np.ndarray:
-    """Y of BT.601 of an 8-bit image, rounded, `(H, W)` uint8."""
-    return np.rint(np.asarray(image.convert("RGB"), dtype=np.float64) @ (0.299, 0.587, 0.114)).astype(np.uint8)
-
-
 def table(columns: Mapping[str, tuple[Mapping[str, Interval], Mapping[str, Interval]]]) -> str:
     """AP in percent as Markdown, a system a row; * marks a difference to the reference, the first row, that is real."""
     systems = list(next(iter(columns.values()))[0])
-    lines = ["| system | " + " | ".join(columns) + " |", "|---|" + "---|" * len(columns)]
+    rows = []
     for system in systems:
-        cells = []
+        cells = [Cell(system)]
         for values, differences in columns.values():
             value = values[system]
             mark = "*" if system in differences and differences[system].excludes_zero else ""
-            cells.append(f"{100 * value.value:.1f}{mark} ({100 * value.low:.1f}–{100 * value.high:.1f})")
-        lines.append(f"| {system} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            cells.append(Cell(f"{100 * value.value:.1f}{mark}", f"({100 * value.low:.1f}–{100 * value.high:.1f})"))
+        rows.append(cells)
+    return as_markdown(table_of(["system", *columns], rows))
 
 
 def read_split(path: Path) -> list[str]:

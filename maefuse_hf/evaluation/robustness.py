@@ -1,7 +1,6 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
 """Damaged pairs and systems in; what each system keeps of its own quality out."""
 
-import csv
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -29,6 +28,7 @@ from .runner import (
     read_sources,
     require_size,
 )
+from .table import Table, table_of
 
 PAIRS_OF_A_DATASET = 5
 UNDAMAGED = "undamaged"
@@ -207,16 +207,15 @@ def share(part: float, whole: float) -> float:
     return part / whole if whole > 0 else math.nan
 
 
-def write_damage_csv(rows: Sequence[DamageRow], path: Path) -> None:
-    """One line for each data set, pair, system, kind and strength; a value that does not exist is an empty cell."""
+def damage_table(rows: Sequence[DamageRow]) -> Table:
+    """One line for each data set, pair, system, kind and strength, all digits; a value that does not exist is empty."""
     shares = {row_key(row): row.values[SHARE] for row in shares_kept(rows)}
     metrics = list(rows[0].values)
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["dataset", "pair", "system", "kind", "strength", *metrics, SHARE])
-        for row in rows:
-            values = [*row.values.values(), shares.get(row_key(row), math.nan)]
-            writer.writerow([*row_key(row), *("" if math.isnan(value) else repr(value) for value in values)])
+    lines = []
+    for row in rows:
+        values = [*row.values.values(), shares.get(row_key(row), math.nan)]
+        lines.append([*map(str, row_key(row)), *("" if math.isnan(value) else repr(value) for value in values)])
+    return table_of(["dataset", "pair", "system", "kind", "strength", *metrics, SHARE], lines)
 
 
 def row_key(row: DamageRow) -> tuple[str, str, str, str, int]:

@@ -19,14 +19,15 @@ from .robustness import (
     UNDAMAGED,
     DamageRow,
     damage_name,
+    damage_table,
     damaged_images,
     fuse_damaged,
     row_key,
     shares_kept,
-    write_damage_csv,
 )
 from .runner import BASELINE_SYSTEMS, SOURCES, Dataset, LiveSystem, System, read_sources
-from .summary import NO_VALUE, Summary, bootstrap, escaped, json_summary
+from .summary import NO_VALUE, Summary, bootstrap, interval, json_summary, number
+from .table import Cell, as_csv, as_markdown, escaped, table_of
 
 ALL_KINDS = "all"
 WORST = 4
@@ -45,7 +46,7 @@ def write_damage(
 ) -> str:
     """Write damage.csv, .md, .json, .png and the worst pairs' images; gives the table of the share kept."""
     kept, values = summarise_damage(shares_kept(rows)), summarise_damage(rows)
-    write_damage_csv(rows, folder / "damage.csv")
+    (folder / "damage.csv").write_text(as_csv(damage_table(rows)), encoding="utf-8", newline="")
     tables = damage_markdown(kept, values)
     problem_lines = ["", "## Problems", "", *(f"- {escaped(problem)}" for problem in problems)] if problems else []
     (folder / "damage.md").write_text("\n".join([tables, *problem_lines]) + "\n", encoding="utf-8")
@@ -89,40 +90,34 @@ def damage_markdown(kept: DamageSummaries, values: DamageSummaries) -> str:
     """Two tables: metrics undamaged and damaged with the shares kept, and the share kept of each kind."""
     columns = ["VIF", "Qabf", "VIF matched"]
     titles = [f"{metric} {state}" for metric in columns for state in ("undamaged", "damaged", "kept")]
-    lines = ["# Damaged pairs", ""]
-    lines += [
+    rows: list[list[Cell | str]] = []
+    for system, kinds in kept.items():
+        share = kinds[ALL_KINDS][SHARE]
+        cells: list[Cell | str] = [system, Cell(number(share.mean, SHARE), interval(share, SHARE, share.pairs))]
+        own = values[system]
+        for metric in columns:
+            undamaged = own[UNDAMAGED][metric].mean if UNDAMAGED in own else math.nan
+            means = (undamaged, own[ALL_KINDS][metric].mean, kinds[ALL_KINDS][metric].mean)
+            cells += [number(mean, metric) for mean in means]
+        rows.append(cells)
+    measured = [kind for kind in DAMAGES if any(kind in kinds for kinds in kept.values())]
+    by_kind = [
+        [
+            kind,
+            DAMAGES[kind].hits,
+            *(number(kinds[kind][SHARE].mean, SHARE) if kind in kinds else NO_VALUE for kinds in kept.values()),
+        ]
+        for kind in measured
+    ]
+    parts = [
+        "# Damaged pairs",
         "Measured against the undamaged sources. Share kept: a metric of the fused damaged pair over that of the "
         "same system's fused undamaged pair; of the pair, the mean of VIF and Qabf. Intervals are over pairs.",
-        "",
-        f"| system | {SHARE} | " + " | ".join(titles) + " |",
-        "|---|---|" + "---|" * len(titles),
+        as_markdown(table_of(["system", SHARE, *titles], rows)),
+        "## Share kept, by kind",
+        as_markdown(table_of(["kind", "hits", *kept], by_kind)),
     ]
-    for system, kinds in kept.items():
-        cells = [with_interval(kinds[ALL_KINDS][SHARE])]
-        for metric in columns:
-            own = values[system]
-            undamaged = own[UNDAMAGED][metric].mean if UNDAMAGED in own else math.nan
-            cells += [plain(undamaged), plain(own[ALL_KINDS][metric].mean), plain(kinds[ALL_KINDS][metric].mean)]
-        lines.append(f"| {escaped(system)} | " + " | ".join(cells) + " |")
-    kinds_measured = [kind for kind in DAMAGES if any(kind in kinds for kinds in kept.values())]
-    lines += ["", "## Share kept, by kind", ""]
-    lines += ["| kind | hits | " + " | ".join(map(escaped, kept)) + " |", "|---|---|" + "---|" * len(kept)]
-    for kind in kinds_measured:
-        cells = [plain(kinds[kind][SHARE].mean) if kind in kinds else NO_VALUE for kinds in kept.values()]
-        lines.append(f"| {kind} | {DAMAGES[kind].hits} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
-
-
-def plain(value: float) -> str:
-    """Three decimals, or the sign of no value."""
-    return NO_VALUE if math.isnan(value) else f"{value:.3f}"
-
-
-def with_interval(summary: Summary) -> str:
-    """Mean and interval."""
-    if not summary.pairs:
-        return NO_VALUE
-    return f"{summary.mean:.3f} [{summary.low:.3f}, {summary.high:.3f}]"
+    return "\n\n".join(parts)
 
 
 def as_plain(summaries: DamageSummaries) -> dict[str, Any]:
@@ -156,19 +151,19 @@ def plot_damage(rows: Sequence[DamageRow], path: Path) -> None:
     panels = figure.subplots(lines, columns, squeeze=False, sharey=True).flatten()
     colours = colormaps["tab10"]
     for panel, (kind, own) in zip(panels, points.items()):
-        for number, system in enumerate(systems):
+        for place, system in enumerate(systems):
             if system in own:
                 means = [1.0, *(float(np.mean(own[system].get(strength, [math.nan]))) for strength in STRENGTHS)]
                 style = "--" if system in BASELINES else "-"
-                panel.plot(range(len(means)), means, style, color=colours(number % 10), marker="o", markersize=3)
+                panel.plot(range(len(means)), means, style, color=colours(place % 10), marker="o", markersize=3)
         panel.set_title(kind, fontsize="small")
         panel.set_xticks(range(len(STRENGTHS) + 1))
         panel.grid(alpha=0.25)
     for panel in panels[len(points) :]:
         panel.set_axis_off()
-    for number, system in enumerate(systems):
+    for place, system in enumerate(systems):
         style = "--" if system in BASELINES else "-"
-        panels[0].plot([], [], style, color=colours(number % 10), marker="o", markersize=3, label=system)
+        panels[0].plot([], [], style, color=colours(place % 10), marker="o", markersize=3, label=system)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", fontsize="small")
     figure.supxlabel("strength of the damage", fontsize="medium")
     figure.supylabel("share kept of VIF and Qabf", fontsize="medium")
