@@ -284,7 +284,9 @@ def as_luminance(levels: Tensor) -> Image.Image:
 
 def evenly_spread(pairs: Sequence[PairPaths], count: int) -> list[PairPaths]:
     """So many pairs, as far from each other as they can be; all of them if there are no more."""
-    places = np.linspace(0, len(pairs) - 1, count) if pairs else []
+    if not pairs:
+        return []
+    places = np.linspace(0, len(pairs) - 1, count)
     return [pairs[number] for number in sorted({round(place) for place in places})]
 
 
