@@ -210,6 +210,32 @@ def test_several_data_sets_have_a_folder_each_in_the_fused_folder(tmp_path, no_p
     assert read(tmp_path / "out1")[0]["one", "a", "other"] == rows["one", "a", "other"]
 
 
+class Infrared(torch.nn.Module):
+    def forward(self, infrared, visible):
+        return infrared
+
+
+def test_damaged_pairs_and_a_network_by_path(scenes, tmp_path, no_plots, capsys):
+    torch.jit.script(Infrared()).save(tmp_path / "theirs.pt")
+    out = tmp_path / "out"
+    arguments = ["--dataset", scenes / "night", "--torchscript", f"Theirs={tmp_path / 'theirs.pt'}", "-o", out]
+    arguments += ["--damage", "haze", "black-hot", "--damage-pairs", 2, "--keep-damaged", "--device", "cpu"]
+    assert run("evaluate", *arguments) == 1  # the broken pair
+    told = capsys.readouterr()
+    assert told.err.count("maefuse: ") == 1
+    line = next(line for line in told.out.splitlines() if line.startswith("| Theirs | "))
+    rows, _ = read(out)
+    assert [rows["night", "0", name]["EN"] for name in ("Theirs",)] == [rows["night", "0", "infrared alone"]["EN"]]
+    damage = json.loads((out / "damage.json").read_text())
+    assert damage["pairs"] == 1 and list(damage["share kept"]) == ["Theirs", *BASELINES]
+    kept = {kind: own["share kept"]["mean"] for kind, own in damage["share kept"]["Theirs"].items()}
+    # haze is in the image that it does not look at
+    assert kept["haze"] == 1 > kept["black-hot"] and f"{(kept['haze'] + kept['black-hot']) / 2:.3f}" in line
+    kinds = sorted(path.name for path in (out / "damaged" / "night").iterdir())
+    assert kinds == [f"{kind}-{strength}" for kind in ("black-hot", "haze") for strength in (1, 2, 3)]
+    assert (out / "damage.png").is_file() and len(list((out / "damage_worst").iterdir())) == 2
+
+
 def test_strategies_and_definitions_have_names(scenes, tmp_path, no_plots, capsys):
     arguments = "--dataset", scenes / "night", "--model", scenes / "tiny", "-o", tmp_path, "--no-images"
     assert run("evaluate", *arguments, "--fusion", "mean", "--definition", "vifb") == 1

@@ -157,6 +157,7 @@ def evaluate_datasets(options: argparse.Namespace) -> int:
 
     rows, problems = evaluate(datasets, systems, processes, options.definition, device, images_folder)
     damage_rows, damage_problems = damage_results(options, datasets, systems, processes, device)
+    damage_problems = [problem for problem in damage_problems if problem not in problems]
     if not processes.is_main:
         # the launcher stops all processes when one fails, and the main process is not yet done
         return 0
