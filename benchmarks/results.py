@@ -85,7 +85,8 @@ def read_measured(evaluation: Path, downstream: Path, published: Path | None) ->
     if published is not None:
         for dataset, systems in published_means(published).items():
             if dataset in means:
-                means[dataset] |= systems
+                # what was measured here has more columns than the published row of the same name
+                means[dataset] = systems | means[dataset]
     return Measured(
         ours,
         means,

@@ -124,6 +124,15 @@ def test_the_page(files, tmp_path):
     assert "best" not in text.lower()
 
 
+def test_what_was_measured_here_stands_before_a_published_row_of_the_same_name(files):
+    path = files[0] / "metrics.json"
+    content = json.loads(path.read_text())
+    content["datasets"]["Set"]["systems"]["SeAFusion"] = values(0.55, **{"VIF matched": 0.3})
+    path.write_text(json.dumps(content))
+    means = read_measured(*files).metrics["Set"]["SeAFusion"]
+    assert means["EN"] == 0.55 and means["VIF matched"] == 0.3
+
+
 def test_it_says_where_the_model_loses(files):
     lines = losses(read_measured(*files))
     assert lines[0] == "detector, person: to average (by 15.0)."
