@@ -11,7 +11,9 @@ from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 from transformers.pipelines import PIPELINE_REGISTRY
 
-from .refinement import RULE, Refinement
+
+LARGEST_SIGMA = 100.0
+"""The largest Gaussian in pixels; its kernel takes memory."""
 
 EQUATION_4 = {"intensity": 1.0, "gradient": 2.0}
 """The terms of the paper's fusion loss and their weights; the second is alpha (section 4.1)."""
@@ -20,9 +22,11 @@ EQUATION_4 = {"intensity": 1.0, "gradient": 2.0}
 FORMER_FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "attention_window": ("tile_size", lambda tokens: tokens),
     "merging_competition": ("merging_joint_softmax", lambda joint: joint),
-    "contrast_gain": ("darker_weight", lambda gain: None if gain is None else gain - 1),
     "gradient_loss_weight": ("loss_weights", lambda alpha: {**EQUATION_4, "gradient": alpha}),
 }
+
+# Fields of the rule that refined the images of version 0.1.0 and is no part of the model any more.
+FIELDS_OF_THE_RULE = ("contrast_gain", "detail_sigma")
 
 # facebook/vit-mae-large, the encoder of the paper (section 3.1)
 VIT_MAE_LARGE = {
@@ -70,6 +74,9 @@ class MaeFuseConfig(PreTrainedConfig):
         merging_joint_softmax (`bool`, *optional*, defaults to `False`):
             One joint softmax over the tokens of both modalities in the merging module, instead of two softmaxes whose
             results are summed (paper).
+        merging_blocks (`int`, *optional*, defaults to 0):
+            Further blocks of the merging module. Each has attention to all tokens of both modalities, and an MLP that
+            sees the tokens of both beside the merged one (paper: none).
         fusion_position_embedding (`bool`, *optional*, defaults to `False`):
             Add sin-cos positions of the actual grid to both images' features at the entrance of both fusion
             modules, as the authors' published checkpoint needs.
@@ -86,21 +93,9 @@ class MaeFuseConfig(PreTrainedConfig):
         decoder_position_embedding (`bool`, *optional*, defaults to `True`):
             Add sin-cos positions of the actual grid at the decoder's entrance. Tokens carry the encoder's positions
             already; a decoder that starts as a linear read-out of them goes without.
-        darker_weight (`float`, *optional*):
-            How much the darker image counts beside the brighter one in the blend that the decoder is trained to make
-            (the loss term `blend`). The contrast that this blend loses is given back: grey values are spread about
-            their mean by at most `1 + darker_weight`, as far as they fit into [0, 1]. Without it they stay as the
-            decoder makes them (paper).
-        contrast_outliers (`float`, *optional*, defaults to 0.005):
-            Share of the pixels at either end of the grey values that may leave [0, 1] when contrast is given back.
-        detail_sigma (`float`, *optional*):
-            Take from the decoder what is coarser than a Gaussian of this many pixels, and from the two images
-            themselves what is finer, mostly of the livelier one at each place. Without it all comes from the decoder
-            (paper).
-        detail_sharpness (`float`, *optional*, defaults to 8.0):
-            How far the livelier image prevails in the detail: the exponent of both activities.
-        detail_floor (`float`, *optional*, defaults to 1.0):
-            Activity in grey values of 255 that counts as none.
+        source_detail_sigma (`float`, *optional*):
+            Let the decoder weigh infrared, visible and its own image at each pixel, and take from them by these weights
+            what is finer than a Gaussian of this many pixels. Without it all comes from the decoder (paper).
         truncate_to_8_bit (`bool`, *optional*, defaults to `False`):
             Clip every predicted channel to [0, 1] and cut it down to whole 255ths before luminance is taken of the
             channels, as the authors' published images were made.
@@ -142,6 +137,7 @@ class MaeFuseConfig(PreTrainedConfig):
     fusion_num_attention_heads: int | None = None
     fusion_intermediate_size: int | None = None
     merging_joint_softmax: bool = False
+    merging_blocks: int = 0
     fusion_position_embedding: bool = False
     fusion_layer_norm_eps: float = 1e-5
     decoder_hidden_size: int = 512
@@ -149,11 +145,7 @@ class MaeFuseConfig(PreTrainedConfig):
     decoder_num_attention_heads: int = 16
     decoder_intermediate_size: int = 2048
     decoder_position_embedding: bool = True
-    darker_weight: float | None = None
-    contrast_outliers: float = RULE.contrast_outliers
-    detail_sigma: float | None = None
-    detail_sharpness: float = RULE.detail_sharpness
-    detail_floor: float = RULE.detail_floor
+    source_detail_sigma: float | None = None
     truncate_to_8_bit: bool = False
     image_mean: list[float] | tuple[float, ...] = (0.485, 0.456, 0.406)
     image_std: list[float] | tuple[float, ...] = (0.229, 0.224, 0.225)
@@ -170,23 +162,20 @@ class MaeFuseConfig(PreTrainedConfig):
             if old in kwargs:
                 warnings.warn(f"{old} is now {new}; save the model again to store it so.", FutureWarning, stacklevel=2)
                 setattr(self, new, converted(kwargs.pop(old)))
+        dropped = {name: kwargs.pop(name) for name in FIELDS_OF_THE_RULE if name in kwargs}
+        if any(value is not None for value in dropped.values()):
+            warnings.warn(
+                f"{', '.join(dropped)}: version 0.1.0 refined its images by these, and no version does so any more, so "
+                "this checkpoint gives other images. Install maefuse-hf==0.1.0 for the old ones.",
+                FutureWarning,
+                stacklevel=2,
+            )
         super().__post_init__(**kwargs)
         if self.fusion_num_attention_heads is None:
             self.fusion_num_attention_heads = self.encoder_config.num_attention_heads
         if self.fusion_intermediate_size is None:
             self.fusion_intermediate_size = self.encoder_config.intermediate_size
         self.check_sizes()
-
-    @property
-    def refinement(self) -> Refinement:
-        """The numbers of `refinement.py` together."""
-        return Refinement(
-            darker_weight=self.darker_weight,
-            contrast_outliers=self.contrast_outliers,
-            detail_sigma=self.detail_sigma,
-            detail_sharpness=self.detail_sharpness,
-            detail_floor=self.detail_floor,
-        )
 
     def check_sizes(self) -> None:
         """Raise the `ValueError`s of the class; no validator of `@strict`, which would wrap them in its own error."""
@@ -218,14 +207,14 @@ class MaeFuseConfig(PreTrainedConfig):
             raise ValueError(f"tile_size={self.tile_size}; it must be a positive number of tokens.")
         if self.tile_overlap < 0:
             raise ValueError(f"tile_overlap={self.tile_overlap}; it must be a number of tokens, zero or more.")
-        if self.darker_weight is not None and not 0 <= self.darker_weight <= 1:
-            raise ValueError(f"darker_weight={self.darker_weight}; it must lie between 0 and 1, or be left out.")
-        if not 0 <= self.contrast_outliers < 0.5:
-            raise ValueError(f"contrast_outliers={self.contrast_outliers}; it must be a share below 0.5.")
-        if self.detail_sigma is not None and self.detail_sigma <= 0:
-            raise ValueError(f"detail_sigma={self.detail_sigma}; it must be a positive number of pixels, or left out.")
-        if self.detail_floor <= 0:
-            raise ValueError(f"detail_floor={self.detail_floor}; it must be a positive number of grey values.")
+        if self.merging_blocks < 0:
+            raise ValueError(f"merging_blocks={self.merging_blocks}; it must be a number of blocks, zero or more.")
+        sigma = self.source_detail_sigma
+        if sigma is not None and not 0 < sigma <= LARGEST_SIGMA:
+            raise ValueError(
+                f"source_detail_sigma={sigma}; it must be a positive number of pixels, {LARGEST_SIGMA} at most, or "
+                "left out."
+            )
         if self.fusion_window < 1 or self.fusion_window % 2 == 0:
             raise ValueError(f"fusion_window={self.fusion_window}; it must be odd, so that it has a centre.")
         if not len(self.image_mean) == len(self.image_std) == encoder.num_channels:

@@ -1,12 +1,14 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
 """The comparative and the merging fusion module (paper, section 3.1 and Eq. 2)."""
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from torch import Tensor, nn
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from .fusion_attention import GlobalAttention, LocalAttention, PointwiseAttention
+from .merging_block import MergingBlock
 
 FusionAttention: TypeAlias = GlobalAttention | LocalAttention | PointwiseAttention
 
@@ -37,6 +39,7 @@ class MergingFusionModule(GradientCheckpointingLayer):
         intermediate_size: width of the MLP.
         layer_norm_eps: epsilon of the norm.
         joint_softmax: one softmax over both modalities instead of two whose results are summed.
+        blocks: what follows before the norm (paper: nothing).
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class MergingFusionModule(GradientCheckpointingLayer):
         intermediate_size: int,
         layer_norm_eps: float,
         joint_softmax: bool,
+        blocks: Sequence[MergingBlock] = (),
     ) -> None:
         super().__init__()
         self.merging_attention = merging_attention
@@ -54,6 +58,7 @@ class MergingFusionModule(GradientCheckpointingLayer):
         )
         self.norm = nn.LayerNorm(hidden_size, eps=layer_norm_eps)
         self.joint_softmax = joint_softmax
+        self.blocks = nn.ModuleList(blocks)
 
     def forward(
         self,
@@ -72,4 +77,7 @@ class MergingFusionModule(GradientCheckpointingLayer):
             from_visible, to_visible = merge(contour_features, visible_features, grid=grid)
             merged = from_infrared + from_visible
             weights = {"contour_to_infrared": to_infrared, "contour_to_visible": to_visible}
-        return self.norm(merged + self.mlp(merged)), weights
+        merged = merged + self.mlp(merged)
+        for block in self.blocks:
+            merged = block(merged, infrared_features, visible_features, grid)
+        return self.norm(merged), weights

@@ -5,12 +5,11 @@ Luminance is `(B, 1, H, W)`, nominally in [0, 1].
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from .refinement import blend
+from .guide import guide
 
 
 def sobel(luminance: Tensor) -> Tensor:
@@ -54,15 +53,6 @@ def laplacian_magnitude(luminance: Tensor) -> Tensor:
     kernel = luminance.new_tensor([[0.0, -1.0, 0.0], [-1.0, 4.0, -1.0], [0.0, -1.0, 0.0]])
     padded = nn.functional.pad(luminance, (1, 1, 1, 1), mode="replicate")
     return nn.functional.conv2d(padded, kernel[None, None]).abs()
-
-
-def blend_loss(fused: Tensor, infrared: Tensor, visible: Tensor, darker_weight: float) -> Tensor:
-    """`|F - (max(V, I) + w min(V, I)) / (1 + w)|` averaged over pixels and batch; a scalar.
-
-    The intensity term of Eq. 4 follows the brighter image alone, as this one does with a `darker_weight` w of zero. The
-    refinement gives back the contrast that the blend loses.
-    """
-    return (fused - blend(infrared, visible, darker_weight)).abs().mean()
 
 
 def laplacian_loss(fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
@@ -123,16 +113,34 @@ def structural_similarity(one: Tensor, other: Tensor, side: int = 7) -> Tensor:
 
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
 
-FUSION_TERMS: dict[str, Callable[..., Tensor]] = {
+FUSION_TERMS: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
     "intensity": intensity_loss,
     "gradient": gradient_loss,
-    "blend": blend_loss,
     "edges": edge_loss,
     "laplacian": laplacian_loss,
     "correlation": correlation_loss,
     "structure": structure_loss,
 }
-"""Terms of the fusion loss by the names that `loss_weights` in a configuration uses; Eq. 4 has the first two."""
+"""Terms of the fusion loss by the names that `loss_weights` in a configuration uses; Eq. 4 has the first two. Each is
+`(fused, infrared, visible) -> scalar`."""
+
+
+def guide_edge_loss(fused: Tensor, target: Tensor) -> Tensor:
+    """`|grad F - grad T|` averaged over pixels, components and batch; a scalar."""
+    return (sobel(fused) - sobel(target)).abs().mean()
+
+
+def guide_structure_loss(fused: Tensor, target: Tensor) -> Tensor:
+    """`1 - SSIM(F, T)` averaged over windows and batch; a scalar."""
+    return 1 - structural_similarity(fused, target)
+
+
+GUIDE_TERMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "guide": nn.functional.l1_loss,
+    "guide_edges": guide_edge_loss,
+    "guide_structure": guide_structure_loss,
+}
+"""Further terms: how far the fused image is from the guide (`guide.py`). Each is `(fused, guide) -> scalar`."""
 
 
 def reconstruction_terms(reconstructed: Tensor, images: Tensor) -> dict[str, Tensor]:
@@ -146,39 +154,31 @@ def alignment_terms(features: Tensor, infrared_features: Tensor, visible_feature
 
 
 def fusion_terms(
-    fused: Tensor,
-    infrared: Tensor,
-    visible: Tensor,
-    weights: Mapping[str, float],
-    darker_weight: float | None = None,
+    fused: Tensor, infrared: Tensor, visible: Tensor, weights: Mapping[str, float]
 ) -> dict[str, Tensor]:
     """Each term that `weights` names, on `(B, 1, H, W)` luminance in [0, 1]; Eq. 4 names intensity and gradient.
 
     Args:
-        fused, infrared, visible: the decoder's image and its two sources.
-        weights: weight of each term by its name in `FUSION_TERMS`.
-        darker_weight: of the blend, where `weights` names `blend`.
+        fused: the image that is judged.
+        infrared, visible: the pair that it is to show, undamaged.
+        weights: weight of each term by its name in `FUSION_TERMS` or `GUIDE_TERMS`.
     """
-    options: dict[str, dict[str, Any]] = {"blend": {"darker_weight": darker_weight}}
     # in the order of the terms, whatever the order of the weights, so that sums are the same to the last bit
-    return {
-        name: term(fused, infrared, visible, **options.get(name, {}))
-        for name, term in FUSION_TERMS.items()
-        if name in weights
-    }
+    terms = {name: term(fused, infrared, visible) for name, term in FUSION_TERMS.items() if name in weights}
+    if any(name in weights for name in GUIDE_TERMS):
+        target = guide(infrared, visible)
+        terms |= {name: term(fused, target) for name, term in GUIDE_TERMS.items() if name in weights}
+    return terms
 
 
-def require_fusion_terms(weights: Mapping[str, float], darker_weight: float | None) -> None:
+def require_fusion_terms(weights: Mapping[str, float]) -> None:
     """Raise a `ValueError` that says what to change, if `fusion_terms` cannot make a loss of these weights."""
-    unknown = sorted(set(weights) - set(FUSION_TERMS))
+    there_are = (*FUSION_TERMS, *GUIDE_TERMS)
+    unknown = sorted(set(weights) - set(there_are))
     if unknown:
-        raise ValueError(f"loss_weights names {', '.join(unknown)}; the terms are {', '.join(FUSION_TERMS)}.")
+        raise ValueError(f"loss_weights names {', '.join(unknown)}; the terms are {', '.join(there_are)}.")
     if not any(weights.values()):
-        raise ValueError(f"loss_weights gives no term any weight; the terms are {', '.join(FUSION_TERMS)}.")
-    if "blend" in weights and darker_weight is None:
-        raise ValueError(
-            "loss_weights names blend, which needs darker_weight in the model's configuration, such as 0.7."
-        )
+        raise ValueError(f"loss_weights gives no term any weight; the terms are {', '.join(there_are)}.")
 
 
 def weighted_sum(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

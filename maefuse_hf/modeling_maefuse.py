@@ -21,8 +21,9 @@ from .fusion_modules import ComparativeFusionModule, FusionAttention, MergingFus
 from .input_checks import check_attentions, check_inputs, content_size
 from .loading import load_encoder, refuse_incomplete
 from .losses import fusion_terms, require_fusion_terms, weighted_sum
+from .merging_block import MergingBlock
 from .position_embedding import interpolate_position_embedding, sincos_position_embedding
-from .refinement import refine
+from .refinement import SOURCES, take_detail
 from .strategies import DEFAULT_CONTOUR, DEFAULT_FUSION, Contour, FusionStrategy, check_strategy
 from .tiles import Tiles, covering_tiles
 
@@ -43,6 +44,8 @@ class MaeFuseOutput(ModelOutput):
             Fused luminance in [0, 1], float32: `decoded`, refined where the configuration says so, and clipped.
         decoded (`Tensor` of shape `(B, 1, H, W)`):
             Eq. 3 as the network made it: luminance, float32, nominally in [0, 1] but not clipped.
+        source_weights (`Tensor` of shape `(B, 3, H, W)`, with `source_detail_sigma` in the configuration):
+            How far the decoder trusts infrared, visible and its own image for fine detail; a sum of one at each pixel.
         contour_features (`Tensor` of shape `(B, tokens, hidden)`, with `fusion="cfm"` or `"mfm"`):
             Phi_D: the comparative module's output, or what `contour` put in its place.
         fused_features (`Tensor` of shape `(B, tokens, hidden)`):
@@ -58,6 +61,7 @@ class MaeFuseOutput(ModelOutput):
     loss: Tensor | None = None
     fused: Tensor | None = None
     decoded: Tensor | None = None
+    source_weights: Tensor | None = None
     contour_features: Tensor | None = None
     fused_features: Tensor | None = None
     infrared_features: Tensor | None = None
@@ -129,6 +133,10 @@ class MaeFuseModel(MaeFusePreTrainedModel):
             intermediate_size,
             config.fusion_layer_norm_eps,
             config.merging_joint_softmax,
+            [
+                MergingBlock(hidden_size, heads, intermediate_size, config.fusion_layer_norm_eps, config)
+                for _ in range(config.merging_blocks)
+            ],
         )
         self.decoder = MaeFuseDecoder(
             hidden_size,
@@ -139,6 +147,7 @@ class MaeFuseModel(MaeFusePreTrainedModel):
             encoder_config.num_channels * self.patch_size**2,
             config.decoder_position_embedding,
             config._attn_implementation,
+            None if config.source_detail_sigma is None else len(SOURCES) * self.patch_size**2,
         )
         self.post_init()
         self.freeze()
@@ -184,19 +193,19 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         if output_attentions and fusion != "mean":
             check_attentions(self.config, tiles.count)
         if return_loss:
-            require_fusion_terms(self.config.loss_weights, self.config.darker_weight)
+            require_fusion_terms(self.config.loss_weights)
         sizes = original_sizes if resized_sizes is None else resized_sizes
-        refines = self.config.refinement.changes_pixels
-        content = content_size(infrared, sizes) if refines and sizes is not None else None
+        content = None if sizes is None else content_size(infrared, sizes)
 
         def fuse(infrared: Tensor, visible: Tensor) -> MaeFuseOutput:
             """Tiles within which all tokens see each other, through the whole model (paper, Fig. 2)."""
             grid = self.patch_grid(infrared)
             infrared_features, visible_features = self.encode(torch.cat([infrared, visible])).chunk(2)  # Eq. 1
             features = self.fuse_features(infrared_features, visible_features, grid, fusion, contour)  # Eq. 2
-            decoded = self.decode(features.fused, grid)  # Eq. 3
+            decoded, source_weights = self.decode_and_weigh(features.fused, grid)  # Eq. 3
             return MaeFuseOutput(
                 decoded=decoded,
+                source_weights=source_weights,
                 contour_features=features.contour,
                 fused_features=features.fused,
                 infrared_features=infrared_features,
@@ -206,7 +215,7 @@ class MaeFuseModel(MaeFusePreTrainedModel):
 
         joined = self.joined(tiles, [fuse(*pair) for pair in self.in_tiles(tiles, infrared, visible)])
         decoded = cast(Tensor, joined.decoded)
-        fused = self.refine(decoded, infrared, visible, content).clamp(0, 1)
+        fused = self.refine(decoded, joined.source_weights, infrared, visible, content).clamp(0, 1)
         loss = self.fusion_loss(decoded, infrared, visible) if return_loss else None
         return MaeFuseOutput(**{**joined, "loss": loss, "fused": fused})
 
@@ -223,9 +232,11 @@ class MaeFuseModel(MaeFusePreTrainedModel):
 
     def joined(self, tiles: Tiles, parts: list[MaeFuseOutput]) -> MaeFuseOutput:
         """What the model made of tiles, in batches, as one output of whole images."""
-        whole: dict[str, Any] = {"decoded": tiles.join(torch.cat([part["decoded"] for part in parts]), self.patch_size)}
+        whole: dict[str, Any] = {}
         for name in parts[0]:
-            if name.endswith("_features"):
+            if name in ("decoded", "source_weights"):
+                whole[name] = tiles.join(torch.cat([part[name] for part in parts]), self.patch_size)
+            elif name.endswith("_features"):
                 whole[name] = tiles.join_tokens(torch.cat([part[name] for part in parts]))
         if parts[0].attentions is not None:
             whole["attentions"] = {}
@@ -332,9 +343,21 @@ class MaeFuseModel(MaeFusePreTrainedModel):
             `(B, 1, rows * patch, columns * patch)` float32 luminance, nominally in [0, 1] but not clipped, so that a
             loss has a gradient everywhere.
         """
-        patches = self.decoder(features, grid).float().unflatten(1, grid)
-        patches = patches.unflatten(-1, (self.patch_size, self.patch_size, -1))
-        channels = patches.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
+        return self.decode_and_weigh(features, grid)[0]
+
+    def decode_and_weigh(self, features: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
+        """As `decode`, and the source weights `(B, 3, rows * patch, columns * patch)` under `source_detail_sigma`."""
+        values, logits = self.decoder(features, grid)
+        weights = None if logits is None else self.to_pixels(logits, grid).softmax(dim=1)
+        return self.to_luminance(self.to_pixels(values, grid)), weights
+
+    def to_pixels(self, patches: Tensor, grid: tuple[int, int]) -> Tensor:
+        """`(B, rows * columns, patch * patch * C)` to float32 `(B, C, rows * patch, columns * patch)`."""
+        patches = patches.float().unflatten(1, grid).unflatten(-1, (self.patch_size, self.patch_size, -1))
+        return patches.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
+
+    def to_luminance(self, channels: Tensor) -> Tensor:
+        """Channels normalised as the encoder's input to `(B, 1, H, W)` luminance."""
         channels = channels * self.channel_statistic(self.config.image_std, channels)
         channels = channels + self.channel_statistic(self.config.image_mean, channels)
         if self.config.truncate_to_8_bit:
@@ -345,21 +368,30 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         return (channels * self.channel_statistic(BT601_LUMINANCE, channels)).sum(dim=1, keepdim=True)
 
     def refine(
-        self, decoded: Tensor, infrared: Tensor, visible: Tensor, content: tuple[int, int] | None = None
+        self,
+        decoded: Tensor,
+        source_weights: Tensor | None,
+        infrared: Tensor,
+        visible: Tensor,
+        content: tuple[int, int] | None = None,
     ) -> Tensor:
-        """The decoder's image as `refinement.py` and the configuration refine it; without its numbers, as it came.
+        """The decoder's image with fine detail of the images that it trusts (`refinement.py`); without weights as it
+        came.
 
         Args:
             decoded, infrared, visible: `(B, 1, H, W)` luminance.
+            source_weights: `(B, 3, H, W)`.
             content: height and width of what is no padding; all of it without them.
 
         Returns:
             `(B, 1, H, W)` float32 luminance, not clipped; padding as it came from the decoder.
         """
+        if source_weights is None:
+            return decoded
         height, width = content or decoded.shape[-2:]
-        sources = infrared[..., :height, :width], visible[..., :height, :width]
+        images = [image[..., :height, :width] for image in (decoded, source_weights, infrared, visible)]
         refined = decoded.clone()
-        refined[..., :height, :width] = refine(decoded[..., :height, :width], *sources, self.config.refinement)
+        refined[..., :height, :width] = take_detail(*images, self.config.source_detail_sigma)
         return refined
 
     def normalize(self, images: Tensor) -> Tensor:
@@ -381,7 +413,7 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         weights = self.config.loss_weights
         # differences of neighbouring pixels need all their digits
         with torch.autocast(decoded.device.type, enabled=False):
-            terms = fusion_terms(decoded, infrared.float(), visible.float(), weights, self.config.darker_weight)
+            terms = fusion_terms(decoded, infrared.float(), visible.float(), weights)
             return weighted_sum(terms, weights)
 
     def freeze(self) -> None:

@@ -49,10 +49,18 @@ class DataConfig:
     """Parquet files (a glob) with an image column `image`: further single images for pretraining."""
     validation_pairs: int = 32
     """How many pairs are kept out of training, spread evenly over the sorted names."""
+    validation_names: str | None = None
+    """Text file with the name of a pair a line: these are validated on, in place of `validation_pairs`."""
+    left_out: tuple[str, ...] = ()
+    """Text files with the name of a pair a line: these are neither trained nor validated on."""
     crop_size: int = 128
     """Side of the square training crop, in pixels; a multiple of the patch size."""
     crops_per_pair: int | None = None
     """Draw this many crops of each pair once and train on them alone; without it every draw is a new crop."""
+    scale_range: tuple[float, float] = (1.0, 1.0)
+    """Each crop is cut larger and shrunk by a factor drawn log-uniformly from this range, 1 at most."""
+    damage_probability: float = 0.0
+    """Chance that a pair is damaged (`training/damages.py`); losses are taken against the undamaged pair."""
     gamma_range: tuple[float, float] = (0.6, 1.6)
     """Each image is raised to a power drawn log-uniformly from this range."""
     gain_range: tuple[float, float] = (1.0, 1.0)
@@ -72,9 +80,12 @@ class DataConfig:
         require(crops is None or crops > 0, "crops_per_pair", crops, "a positive number, or left out")
         require(self.validation_pairs >= 0, "validation_pairs", self.validation_pairs, "zero or more")
         require(self.crop_size > 0, "crop_size", self.crop_size, "a positive number of pixels")
-        share = self.black_hot_probability
-        require(0 <= share <= 1, "black_hot_probability", share, "between 0 and 1")
-        for name in ("gamma_range", "gain_range"):
+        for name in ("black_hot_probability", "damage_probability"):
+            require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "between 0 and 1")
+        require(self.scale_range[1] <= 1, "scale_range", self.scale_range, "at most 1: crops are never enlarged")
+        named = self.validation_names is not None or bool(self.left_out)
+        require(not (self.streaming and named), "streaming", True, "false with validation_names and left_out")
+        for name in ("gamma_range", "gain_range", "scale_range"):
             low, high = getattr(self, name)
             require(0 < low <= high, name, (low, high), "two positive numbers, the smaller one first")
 
@@ -149,6 +160,8 @@ class StartConfig:
 
     model: str | None = None
     """Folder or Hub name of a trained MaeFuse to go on from, instead of an encoder and fresh layers."""
+    new_layers: bool = False
+    """Give the trained model the further layers that `model` asks for; they start without effect."""
     decoder_as_read_out: bool = False
     """Start the decoder as the linear read-out that `pretrain_mae.py` left beside the encoder."""
     fusion_at_mean: bool = False
@@ -184,6 +197,8 @@ class TrainingConfig:
     loss_weights: dict[str, float] | None = None
     """Weight of each term of the fusion loss, named as in `maefuse_hf/losses.py`, in place of the model's own; it
     becomes the model's. A fresh model has Eq. 4."""
+    reconstruction_weight: float = 1.0
+    """Weight of the single images that the decoder gives back, where it is trained together with a fusion module."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """AdamW for all stages; its learning rate is the stage's."""
     feature_cache: FeatureCacheConfig = field(default_factory=FeatureCacheConfig)
@@ -222,6 +237,9 @@ class TrainingConfig:
         require(
             (self.encoder is None) != (self.start.model is None), "encoder", self.encoder, "set, unless start.model is"
         )
-        for name in ("decoder_as_read_out", "fusion_at_mean"):
-            chosen = getattr(self.start, name)
-            require(not (self.start.model and chosen), f"start.{name}", chosen, "false, since start.model is trained")
+        read_out = self.start.decoder_as_read_out
+        require(
+            not (self.start.model and read_out), "start.decoder_as_read_out", read_out, "false, since start.model is trained"
+        )
+        new_layers = self.start.new_layers
+        require(bool(self.start.model) or not new_layers, "start.new_layers", new_layers, "false without start.model")

@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset, IterableDataset, Sampler
 
 from training.config import DataConfig
+from training.damages import damaged_crop, log_uniform
 from training.data import Pairs, decoded_rows, require_room, row_name
 
 Draw = tuple[int, int]
@@ -31,9 +32,13 @@ def augmented_crop(image: np.ndarray, seed: int, data: DataConfig) -> Tensor:
         `(C, crop, crop)` float32 luminance in [0, 1].
     """
     random = torch.Generator().manual_seed(seed)
-    size = data.crop_size
+    size = min(round(data.crop_size / log_uniform(*data.scale_range, random)), *image.shape[1:])
     top, left = (int(torch.randint(side - size + 1, (), generator=random)) for side in image.shape[1:])
     crop = torch.from_numpy(image[:, top : top + size, left : left + size].copy()).float() / 255
+    if size != data.crop_size:
+        # antialiasing may leave [0, 1] by a rounding error, which a power below one would not survive
+        smaller = nn.functional.interpolate(crop[None], (data.crop_size,) * 2, mode="bilinear", antialias=True)[0]
+        crop = smaller.clamp(0, 1)
     if torch.rand((), generator=random) < 0.5:
         crop = crop.flip(-1)
     if len(crop) > 1 and torch.rand((), generator=random) < data.black_hot_probability:
@@ -43,8 +48,7 @@ def augmented_crop(image: np.ndarray, seed: int, data: DataConfig) -> Tensor:
 
 def augmented(channel: Tensor, random: torch.Generator, data: DataConfig) -> Tensor:
     """Random gamma, then random gain around the mean, of `(H, W)` luminance in [0, 1]; stays in [0, 1]."""
-    low, high = np.log(data.gamma_range)
-    gamma = torch.empty(()).uniform_(low, high, generator=random).exp()
+    gamma = log_uniform(*data.gamma_range, random)
     gain = torch.empty(()).uniform_(*data.gain_range, generator=random)
     channel = channel**gamma
     return (channel.mean() + gain * (channel - channel.mean())).clamp(0, 1)
@@ -73,9 +77,23 @@ class ImageCrops(Dataset[Tensor]):
         return augmented_crop(self.images[index], seed, self.data)
 
 
-def pair_of_crops(crop: Tensor, scene: int) -> dict[str, Any]:
-    """What a batch of pairs is made of: `infrared` and `visible` `(1, crop, crop)`, and the number of their scene."""
-    return {"infrared": crop[:1], "visible": crop[1:], "scene": scene}
+DAMAGE_SEED = 0x5EED
+"""Parts the draws of a crop's damage from those of its place."""
+
+
+def pair_of_crops(clean: Tensor, seed: int, data: DataConfig, scene: int) -> dict[str, Any]:
+    """What a batch of pairs is made of: `infrared` and `visible` `(1, crop, crop)` as the model sees them, the same
+    undamaged, and the number of their scene."""
+    random = torch.Generator().manual_seed(seed ^ DAMAGE_SEED)
+    hit = torch.rand((), generator=random) < data.damage_probability
+    seen = damaged_crop(clean, random) if hit else clean
+    return {
+        "infrared": seen[:1],
+        "visible": seen[1:],
+        "clean_infrared": clean[:1],
+        "clean_visible": clean[1:],
+        "scene": scene,
+    }
 
 
 class PairCrops(Dataset[dict[str, Any]]):
@@ -90,7 +108,7 @@ class PairCrops(Dataset[dict[str, Any]]):
 
     def __getitem__(self, draw: Draw) -> dict[str, Any]:
         scene, seed = draw
-        return pair_of_crops(augmented_crop(self.pairs[scene], seed, self.data), scene)
+        return pair_of_crops(augmented_crop(self.pairs[scene], seed, self.data), seed, self.data, scene)
 
     def name(self, scene: int) -> str:
         """The name of a scene."""
@@ -132,7 +150,7 @@ class StreamedPairCrops(IterableDataset[dict[str, Any]]):
         random = torch.Generator().manual_seed(self.seed)
         for scene, pair in itertools.islice(self.pairs(), self.draws):
             seed = int(torch.randint(LARGEST_SEED, (), generator=random))
-            yield pair_of_crops(augmented_crop(pair, seed, self.data), scene)
+            yield pair_of_crops(augmented_crop(pair, seed, self.data), seed, self.data, scene)
 
     def pairs(self) -> Iterator[tuple[int, np.ndarray]]:
         """The stream's pairs again and again, in another order each time."""

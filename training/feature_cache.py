@@ -17,7 +17,15 @@ from maefuse_hf import MaeFuseModel
 from training.config import FeatureCacheConfig
 from training.crops import Draw, FixedPairCrops
 
-DATA_FIELDS_OF_A_CROP = ("crop_size", "crops_per_pair", "gamma_range", "gain_range", "black_hot_probability")
+DATA_FIELDS_OF_A_CROP = (
+    "crop_size",
+    "crops_per_pair",
+    "scale_range",
+    "gamma_range",
+    "gain_range",
+    "black_hot_probability",
+    "damage_probability",
+)
 CONFIG_FIELDS_OF_FEATURES = ("use_cls_token", "position_embedding", "image_mean", "image_std")
 
 

@@ -3,13 +3,16 @@
 These change parameters in place, whether the model is fresh or was loaded.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from maefuse_hf import MaeFuseModel
+from maefuse_hf import MaeFuseConfig, MaeFuseModel
 from maefuse_hf.decoder import MaeFuseDecoder
 from maefuse_hf.fusion_attention import LocalAttention
 from maefuse_hf.fusion_modules import FusionAttention
+from maefuse_hf.refinement import SOURCES
 
 
 @torch.no_grad()
@@ -27,6 +30,43 @@ def initialize_fusion_at_mean(model: MaeFuseModel, own_place_logit: float) -> No
     initialize_as_identity(comparing.cross_attention, 0.5, own_place_logit)
     initialize_as_identity(merging.merging_attention, 1.0 if merging.joint_softmax else 0.5, own_place_logit)
     zero(merging.mlp[-1])
+
+
+NEW_LAYERS = ("merging_fusion.blocks.", "decoder.weigh.")
+"""Parameters that a trained model may be given later."""
+
+DECODED_LOGIT = 2.0
+"""How far the decoder prefers its own detail at the start."""
+
+
+@torch.no_grad()
+def with_new_layers(trained: MaeFuseModel, **config_fields: Any) -> MaeFuseModel:
+    """A trained model with the further layers that these fields of its configuration ask for.
+
+    New blocks of the merging module start without effect. The decoder's new source weights prefer its own image.
+
+    Raises:
+        ValueError: if the fields ask for anything else than `NEW_LAYERS`.
+    """
+    model = MaeFuseModel(MaeFuseConfig.from_dict({**trained.config.to_dict(), **config_fields}))
+    wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    there = {name: tuple(value.shape) for name, value in trained.state_dict().items()}
+    others = {name for name, _ in wanted.items() ^ there.items() if not name.startswith(NEW_LAYERS)}
+    if others or not there.keys() <= wanted.keys():
+        raise ValueError(
+            f"model={config_fields} changes other layers than new ones: {', '.join(sorted(others)[:5])}. Only "
+            "merging_blocks and source_detail_sigma may be added to a trained model."
+        )
+    added = wanted.keys() - there.keys()
+    model.load_state_dict(trained.state_dict(), strict=False)
+    for index, block in enumerate(model.merging_fusion.blocks):
+        if f"merging_fusion.blocks.{index}.mlp.0.weight" in added:
+            zero(block.get_submodule("attention.out_proj"))
+            zero(block.get_submodule("mlp.2"))
+    if "decoder.weigh.bias" in added and model.decoder.weigh is not None:
+        zero(model.decoder.weigh)
+        model.decoder.weigh.bias.view(-1, len(SOURCES))[:, SOURCES.index("decoded")] = DECODED_LOGIT
+    return model
 
 
 @torch.no_grad()

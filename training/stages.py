@@ -23,6 +23,9 @@ class EncodedPairs:
     visible_features: Tensor
     grid: tuple[int, int]
     """Rows and columns of patches."""
+    clean_infrared: Tensor
+    """The same images undamaged, which fusion losses are taken against."""
+    clean_visible: Tensor
 
 
 def single_features(model: MaeFuseModel, pairs: EncodedPairs) -> Tensor:
@@ -46,8 +49,9 @@ def decoded(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs) -> Tenso
 
 
 def refined(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs) -> Tensor:
-    """The same as a user gets it: contrast restored and the images' own fine detail, if the model has these."""
-    return model.refine(decoded(model, features, pairs), pairs.infrared, pairs.visible)
+    """The same as a user gets it: with the fine detail of the images that the decoder trusts, if the model weighs."""
+    image, source_weights = model.decode_and_weigh(features, pairs.grid)
+    return model.refine(image, source_weights, pairs.infrared, pairs.visible)
 
 
 def reconstruct(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: Mapping) -> dict[str, Tensor]:
@@ -61,14 +65,28 @@ def align(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: M
 
 
 def fuse(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: Mapping) -> dict[str, Tensor]:
-    """The decoded features hold the texture of both images (Eq. 4).
+    """The decoded features hold the texture of both undamaged images (Eq. 4).
 
-    As they come from the decoder: what refines them later has nothing to learn.
+    Both the image as the decoder makes it and the refined one are judged. Where the decoder changes too, it still has
+    to give single images back, as in its own stage.
     """
-    fused = decoded(model, features, pairs)
+    image, source_weights = model.decode_and_weigh(features, pairs.grid)
+    judged = {"decoded": image}
+    if source_weights is not None:
+        judged["fused"] = model.refine(image, source_weights, pairs.infrared, pairs.visible)
     # differences of neighbouring pixels need all their digits
-    with torch.autocast(fused.device.type, enabled=False):
-        return fusion_terms(fused, pairs.infrared, pairs.visible, weights, model.config.darker_weight)
+    with torch.autocast(image.device.type, enabled=False):
+        terms = {
+            f"{of}_{name}": term
+            for of, judged_image in judged.items()
+            for name, term in fusion_terms(judged_image, pairs.clean_infrared, pairs.clean_visible, weights).items()
+        }
+    if any(parameter.requires_grad for parameter in model.decoder.parameters()):
+        # four images of the batch are enough to hold the decoder, and cost little
+        few = slice(None, None, max(1, len(features) // 2))
+        images = torch.cat([pairs.infrared, pairs.visible])[few]
+        terms |= reconstruction_terms(decoded(model, single_features(model, pairs)[few], pairs), images)
+    return terms
 
 
 @dataclass(frozen=True)
@@ -112,11 +130,20 @@ def as_planned(stage: Stage, plan: StageConfig) -> Stage:
 class GuidedStep(nn.Module):
     """A model under one stage: pairs in, named loss terms and their weighted total out."""
 
-    def __init__(self, model: MaeFuseModel, stage: Stage, loss_weights: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        model: MaeFuseModel,
+        stage: Stage,
+        loss_weights: Mapping[str, float],
+        reconstruction_weight: float = 1.0,
+    ) -> None:
         super().__init__()
         self.model = model
         self.stage = stage
         self.loss_weights = dict(loss_weights)
+        self.term_weights = {f"{of}_{name}": loss_weights[name] for of in ("decoded", "fused") for name in loss_weights}
+        if stage.loss is fuse:
+            self.term_weights["reconstruction"] = reconstruction_weight
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(name.split(".")[0] in stage.trains)
 
@@ -126,20 +153,25 @@ class GuidedStep(nn.Module):
         visible: Tensor,
         infrared_features: Tensor | None = None,
         visible_features: Tensor | None = None,
+        clean_infrared: Tensor | None = None,
+        clean_visible: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a batch.
 
         Args:
             infrared, visible: `(B, 1, H, W)` luminance in [0, 1].
             infrared_features, visible_features: `(B, tokens, hidden)` where the encoder has been run before.
+            clean_infrared, clean_visible: the same images undamaged; without them they are as they came.
 
         Returns:
             the weighted total and its terms, all scalars.
         """
         pairs = self.encoded(infrared, visible, infrared_features, visible_features)
+        if clean_infrared is not None and clean_visible is not None:
+            pairs = replace(pairs, clean_infrared=clean_infrared, clean_visible=clean_visible)
         features = self.stage.features(self.model, pairs)
         terms = self.stage.loss(self.model, features, pairs, self.loss_weights)
-        return weighted_sum(terms, self.loss_weights), terms
+        return weighted_sum(terms, self.term_weights), terms
 
     @torch.no_grad()
     def encoded(
@@ -154,7 +186,8 @@ class GuidedStep(nn.Module):
         if infrared_features is None or visible_features is None:
             features = self.model.encode(torch.cat([infrared, visible]))
             infrared_features, visible_features = features[: len(infrared)], features[len(infrared) :]
-        return EncodedPairs(infrared, visible, infrared_features.float(), visible_features.float(), grid)
+        features = infrared_features.float(), visible_features.float()
+        return EncodedPairs(infrared, visible, *features, grid, infrared, visible)
 
     @torch.no_grad()
     def decode(self, infrared: Tensor, visible: Tensor) -> Tensor:

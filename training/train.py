@@ -28,9 +28,9 @@ from training.checkpoints import Checkpoint, newest_checkpoint, save_checkpoint
 from training.config import TrainingConfig
 from training.config_file import parse_run, save_resolved
 from training.crops import EpochDraws, FixedPairCrops, PairCrops, StreamedPairCrops
-from training.data import checked_pairs, split_pairs, split_stream
+from training.data import checked_pairs, split_by_name, split_stream
 from training.feature_cache import cache_features
-from training.initialization import initialize_decoder_as_read_out, initialize_fusion_at_mean
+from training.initialization import initialize_decoder_as_read_out, initialize_fusion_at_mean, with_new_layers
 from training.optimizer import adamw
 from training.schedule import PlannedStage, plan_stages, stage_to_resume
 from training.stages import GuidedStep
@@ -50,10 +50,13 @@ def require_tracker(name: str | None) -> None:
 
 
 def start_model(config: TrainingConfig) -> MaeFuseModel:
-    """A trained model to go on from, or one around the pretrained encoder whose other parts are as `start` says."""
-    if config.encoder is None:
-        return MaeFuseModel.from_pretrained(config.start.model, **config.model)
-    model = model_from_encoder(config.encoder, **config.model)
+    """A trained model to go on from, or one around the pretrained encoder; other parts as `start` says."""
+    if config.encoder is None and config.start.new_layers:
+        model = with_new_layers(MaeFuseModel.from_pretrained(config.start.model), **config.model)
+    elif config.encoder is None:
+        model = MaeFuseModel.from_pretrained(config.start.model, **config.model)
+    else:
+        model = model_from_encoder(config.encoder, **config.model)
     if config.start.decoder_as_read_out:
         read_out = load_file(cast(str, cached_file(config.encoder, "read_out.safetensors")))
         initialize_decoder_as_read_out(model.decoder, read_out["weight"], read_out["bias"])
@@ -114,7 +117,7 @@ def train_stage(
     stage, plan = planned.stage, planned.plan
     processes = accelerator.num_processes
     crops, loader = crops_loader(pairs, config, planned, processes)
-    step = GuidedStep(model, stage, model.config.loss_weights).train()
+    step = GuidedStep(model, stage, model.config.loss_weights, config.reconstruction_weight).train()
     optimizer, scheduler = adamw(step, config.optimizer, plan.learning_rate, plan.steps, processes)
     run, optimizer, loader, scheduler = accelerator.prepare(step, optimizer, loader, scheduler)
     # a sharded model gathers its weights in forward, and where it is told to
@@ -217,7 +220,7 @@ def main() -> None:
         training, held_out = split_stream(config.data)
         crops: Any = training
     else:
-        training, held_out = split_pairs(checked_pairs(config.data), config.data.validation_pairs)
+        training, held_out = split_by_name(checked_pairs(config.data), config.data)
         fixed = config.data.crops_per_pair is not None
         crops = FixedPairCrops(training, config.data, config.seed) if fixed else PairCrops(training, config.data)
     validation = Validation(held_out, config.data.crop_size, config.batch_size)
@@ -226,7 +229,7 @@ def main() -> None:
     model = MaeFuseModel.from_pretrained(stages[first - 1].folder) if first else start_model(config)
     if config.loss_weights is not None:
         model.config.loss_weights = dict(config.loss_weights)
-    require_fusion_terms(model.config.loss_weights, model.config.darker_weight)
+    require_fusion_terms(model.config.loss_weights)
     processor = start_processor(config, model)
     if config.feature_cache.folder is not None:
         crops = cache_features(crops, model, config.feature_cache, config.batch_size, accelerator)

@@ -1,0 +1,90 @@
+# Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
+"""The guide: what the fused image of an undamaged pair is to look like, as a formula; a target for training."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .refinement import gaussian_blur
+
+
+@dataclass(frozen=True)
+class Guide:
+    """The numbers of the guide, chosen with a detector and with VIF and Qabf (docs/experiments.md)."""
+
+    activity_sigma: float = 16.0
+    """Standard deviation in pixels of the Gaussian within which an image's activity is measured."""
+    activity_floor: float = 2.0
+    """Activity in grey values of 255 that counts as none."""
+    infrared_share: float = 0.6
+    """How much of infrared replaces visible where infrared alone is active."""
+    infrared_contrast: float = 0.25
+    """How much of infrared's own contrast is added there."""
+    detail_sigma: float = 3.0
+    """Standard deviation in pixels of the Gaussian that parts structure from detail."""
+    detail_sharpness: float = 8.0
+    """Exponent of the activities of detail: the larger, the more the livelier image prevails."""
+    detail_floor: float = 1.0
+    """Activity of detail in grey values of 255 that counts as none: where both are flat, their noise is averaged."""
+
+
+GUIDE = Guide()
+"""The numbers that training uses."""
+
+
+def guide(infrared: Tensor, visible: Tensor, numbers: Guide = GUIDE) -> Tensor:
+    """`V + w (s (I - V) + c (I - G * I))`, and on top of it the detail of the livelier image.
+
+    The visible image is kept where it is active. Where infrared is the livelier one, `w = a_I^2 / (a_I^2 + a_V^2)` is
+    near one, and a share s of infrared replaces visible there, with c of its contrast added. G is a Gaussian of
+    `activity_sigma` and `a_X^2 = G * (X - G * X)^2 + floor^2`. A body that is as bright as in the infrared image is
+    found less often than one of softer contrast (docs/experiments.md).
+
+    Args:
+        infrared, visible: `(B, 1, H, W)` luminance in [0, 1].
+        numbers: of the formula.
+
+    Returns:
+        `(B, 1, H, W)` float32 luminance in [0, 1].
+    """
+    with torch.autocast(infrared.device.type, enabled=False):
+        infrared, visible = infrared.float(), visible.float()
+        contrasts = [image - gaussian_blur(image, numbers.activity_sigma) for image in (infrared, visible)]
+        floor = (numbers.activity_floor / 255) ** 2
+        active_infrared, active_visible = (
+            gaussian_blur(contrast.square(), numbers.activity_sigma) + floor for contrast in contrasts
+        )
+        weight = active_infrared / (active_infrared + active_visible)
+        added = numbers.infrared_share * (infrared - visible) + numbers.infrared_contrast * contrasts[0]
+        coarse = visible + weight * added
+        detail = (numbers.detail_sigma, numbers.detail_sharpness, numbers.detail_floor)
+        return replace_detail(coarse, infrared, visible, *detail).clamp(0, 1)
+
+
+def replace_detail(
+    fused: Tensor, infrared: Tensor, visible: Tensor, sigma: float, sharpness: float, floor: float
+) -> Tensor:
+    """`G * F + w (I - G * I) + (1 - w) (V - G * V)`: coarse structure of the first, detail of the livelier source.
+
+    G is a Gaussian. The weight of infrared's detail is `w = a_I^p / (a_I^p + a_V^p)`, p the `sharpness`, with each
+    source's local activity `a_X^2 = G * (X - G * X)^2 + floor^2`: the choice by activity that multi-scale fusion has
+    long made, here for the finest scale alone.
+
+    Args:
+        fused: `(B, 1, H, W)` luminance from the decoder.
+        infrared, visible: `(B, 1, H, W)` luminance in [0, 1].
+        sigma: standard deviation of G in pixels.
+        sharpness: exponent of the activities.
+        floor: activity that counts as none, in grey values of 255.
+
+    Returns:
+        `(B, 1, H, W)` float32, not clipped.
+    """
+    # pixels would lose digits under autocast
+    with torch.autocast(fused.device.type, enabled=False):
+        details = [image.float() - gaussian_blur(image.float(), sigma) for image in (infrared, visible)]
+        of_infrared, of_visible = details
+        activities = [gaussian_blur(detail.square(), sigma) + (floor / 255) ** 2 for detail in details]
+        weight = (sharpness / 2 * (activities[0] / activities[1]).log()).sigmoid()
+        return gaussian_blur(fused, sigma) + weight * of_infrared + (1 - weight) * of_visible
