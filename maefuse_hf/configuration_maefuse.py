@@ -11,7 +11,6 @@ from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 from transformers.pipelines import PIPELINE_REGISTRY
 
-
 LARGEST_SIGMA = 100.0
 """The largest Gaussian in pixels; its kernel takes memory."""
 
@@ -25,8 +24,10 @@ FORMER_FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "gradient_loss_weight": ("loss_weights", lambda alpha: {**EQUATION_4, "gradient": alpha}),
 }
 
-# Fields of the rule that refined the images of version 0.1.0 and is no part of the model any more.
-FIELDS_OF_THE_RULE = ("contrast_gain", "detail_sigma")
+# Fields of the rule that once refined the images and is no part of the model any more: those that turned a step of it
+# on, and the numbers of these steps.
+STEPS_OF_THE_RULE = ("contrast_gain", "darker_weight", "detail_sigma")
+FIELDS_OF_THE_RULE = (*STEPS_OF_THE_RULE, "contrast_outliers", "detail_sharpness", "detail_floor")
 
 # facebook/vit-mae-large, the encoder of the paper (section 3.1)
 VIT_MAE_LARGE = {
@@ -163,9 +164,10 @@ class MaeFuseConfig(PreTrainedConfig):
                 warnings.warn(f"{old} is now {new}; save the model again to store it so.", FutureWarning, stacklevel=2)
                 setattr(self, new, converted(kwargs.pop(old)))
         dropped = {name: kwargs.pop(name) for name in FIELDS_OF_THE_RULE if name in kwargs}
-        if any(value is not None for value in dropped.values()):
+        steps = [name for name in STEPS_OF_THE_RULE if dropped.get(name) is not None]
+        if steps:
             warnings.warn(
-                f"{', '.join(dropped)}: version 0.1.0 refined its images by these, and no version does so any more, so "
+                f"{', '.join(steps)}: version 0.1.0 refined its images by these, and no version does so any more, so "
                 "this checkpoint gives other images. Install maefuse-hf==0.1.0 for the old ones.",
                 FutureWarning,
                 stacklevel=2,

@@ -153,9 +153,7 @@ def alignment_terms(features: Tensor, infrared_features: Tensor, visible_feature
     return {"alignment": alignment_loss(features, infrared_features, visible_features)}
 
 
-def fusion_terms(
-    fused: Tensor, infrared: Tensor, visible: Tensor, weights: Mapping[str, float]
-) -> dict[str, Tensor]:
+def fusion_terms(fused: Tensor, infrared: Tensor, visible: Tensor, weights: Mapping[str, float]) -> dict[str, Tensor]:
     """Each term that `weights` names, on `(B, 1, H, W)` luminance in [0, 1]; Eq. 4 names intensity and gradient.
 
     Args:

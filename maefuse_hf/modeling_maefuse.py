@@ -38,8 +38,8 @@ class MaeFuseOutput(ModelOutput):
 
     Args:
         loss (`Tensor` of shape `()`, with `return_loss=True`):
-            The fusion loss of `decoded`, as training minimises it: the terms that `loss_weights` of the configuration
-            names (paper, Eq. 4).
+            The fusion loss as training minimises it: the terms that `loss_weights` of the configuration names (paper,
+            Eq. 4), of `decoded` and, with `source_detail_sigma`, of the refined image too; both as they are unclipped.
         fused (`Tensor` of shape `(B, 1, H, W)`):
             Fused luminance in [0, 1], float32: `decoded`, refined where the configuration says so, and clipped.
         decoded (`Tensor` of shape `(B, 1, H, W)`):
@@ -176,7 +176,7 @@ class MaeFuseModel(MaeFusePreTrainedModel):
                 modality's features in its place. Only with `fusion="mfm"`.
             output_attentions: return the fusion modules' attention weights. Global attention needs the model loaded
                 with `attn_implementation="eager"`.
-            return_loss: return the fusion loss of `decoded` as well, as training minimises it.
+            return_loss: return the fusion loss as well, as training minimises it.
             visible_rgb: not used here, only by `post_process_image_fusion`; accepted so that `model(**inputs)` works.
             original_sizes, resized_sizes: `(B, 2)` height and width before padding, as the image processor gives them;
                 the second, where it is there, is what the model works at. Refinement leaves the padding out. Without
@@ -215,9 +215,13 @@ class MaeFuseModel(MaeFusePreTrainedModel):
 
         joined = self.joined(tiles, [fuse(*pair) for pair in self.in_tiles(tiles, infrared, visible)])
         decoded = cast(Tensor, joined.decoded)
-        fused = self.refine(decoded, joined.source_weights, infrared, visible, content).clamp(0, 1)
-        loss = self.fusion_loss(decoded, infrared, visible) if return_loss else None
-        return MaeFuseOutput(**{**joined, "loss": loss, "fused": fused})
+        refined = self.refine(decoded, joined.source_weights, infrared, visible, content)
+        loss = None
+        if return_loss:
+            loss = self.fusion_loss(decoded, infrared, visible)
+            if joined.source_weights is not None:
+                loss = loss + self.fusion_loss(refined, infrared, visible)
+        return MaeFuseOutput(**{**joined, "loss": loss, "fused": refined.clamp(0, 1)})
 
     def tiles(self, images: Tensor) -> Tiles:
         """The tiles in which `(B, 1, H, W)` images go through the model: one, without `tile_size`."""
@@ -386,12 +390,18 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         Returns:
             `(B, 1, H, W)` float32 luminance, not clipped; padding as it came from the decoder.
         """
-        if source_weights is None:
+        sigma = self.config.source_detail_sigma
+        if source_weights is None or sigma is None:
             return decoded
         height, width = content or decoded.shape[-2:]
-        images = [image[..., :height, :width] for image in (decoded, source_weights, infrared, visible)]
+
+        def inside(image: Tensor) -> Tensor:
+            return image[..., :height, :width]
+
         refined = decoded.clone()
-        refined[..., :height, :width] = take_detail(*images, self.config.source_detail_sigma)
+        refined[..., :height, :width] = take_detail(
+            inside(decoded), inside(source_weights), inside(infrared), inside(visible), sigma
+        )
         return refined
 
     def normalize(self, images: Tensor) -> Tensor:
@@ -408,12 +418,12 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         """`(rows, columns)` of patches of `(B, 1, H, W)` images."""
         return images.shape[-2] // self.patch_size, images.shape[-1] // self.patch_size
 
-    def fusion_loss(self, decoded: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
+    def fusion_loss(self, fused: Tensor, infrared: Tensor, visible: Tensor) -> Tensor:
         """The terms that `loss_weights` names (Eq. 4), weighted, of `(B, 1, H, W)` luminance; a scalar."""
         weights = self.config.loss_weights
         # differences of neighbouring pixels need all their digits
-        with torch.autocast(decoded.device.type, enabled=False):
-            terms = fusion_terms(decoded, infrared.float(), visible.float(), weights)
+        with torch.autocast(fused.device.type, enabled=False):
+            terms = fusion_terms(fused, infrared.float(), visible.float(), weights)
             return weighted_sum(terms, weights)
 
     def freeze(self) -> None:

@@ -239,7 +239,10 @@ class TrainingConfig:
         )
         read_out = self.start.decoder_as_read_out
         require(
-            not (self.start.model and read_out), "start.decoder_as_read_out", read_out, "false, since start.model is trained"
+            not (self.start.model and read_out),
+            "start.decoder_as_read_out",
+            read_out,
+            "false, since start.model is trained",
         )
         new_layers = self.start.new_layers
         require(bool(self.start.model) or not new_layers, "start.new_layers", new_layers, "false without start.model")

@@ -1,7 +1,7 @@
 """Random damages of training crops: what cameras and weather do to one of the two images.
 
-The kinds are mostly those of `maefuse evaluate --damage`, with other parameters: strengths and shapes are drawn anew for
-each crop. JPEG, images off register and inverted infrared are never trained on.
+The kinds are mostly those of `maefuse evaluate --damage`, with other parameters: strengths and shapes are drawn anew
+for each crop. JPEG, images off register and inverted infrared are never trained on.
 
 Each damage is `(channel, random) -> channel` on `(H, W)` luminance in [0, 1]; what comes back may leave [0, 1] and is
 clipped by `damaged_crop`.

@@ -201,28 +201,27 @@ def split_by_name(pairs: Pairs, data: DataConfig) -> tuple[Pairs, Pairs]:
         OSError: if a file cannot be read.
     """
     left_out = {name for file in data.left_out for name in names_in(file, pairs)}
-    others = pairs.select([k for k, name in enumerate(pairs.names) if stem(name) not in left_out])
+    others = pairs.select([k for k, name in enumerate(pairs.names) if name not in left_out])
     if data.validation_names is None:
         return split_pairs(others, data.validation_pairs)
     held_out = set(names_in(data.validation_names, pairs))
-    training = others.select([k for k, name in enumerate(others.names) if stem(name) not in held_out])
+    training = others.select([k for k, name in enumerate(others.names) if name not in held_out])
     if not len(training):
         raise ValueError(f"{data.validation_names} and left_out leave nothing of {data.pairs} to train on.")
-    return training, pairs.select([k for k, name in enumerate(pairs.names) if stem(name) in held_out])
+    return training, others.select([k for k, name in enumerate(others.names) if name in held_out])
 
 
 def names_in(file: str, pairs: Pairs) -> list[str]:
-    """The names that a text file lists, all of them names of pairs without their suffix."""
-    names = Path(file).read_text().split()
-    unknown = sorted(set(names) - {stem(name) for name in pairs.names})
+    """The names that a text file lists, one a line, all of them names of pairs."""
+    lines = Path(file).read_text(encoding="utf-8").splitlines()
+    names = [line.strip() for line in lines if line.strip()]
+    unknown = sorted(set(names) - set(pairs.names))
     if unknown:
-        raise ValueError(f"{file} names {len(unknown)} pairs that there are not, {unknown[0]} for one.")
+        raise ValueError(
+            f"{file} names {len(unknown)} pairs that there are not, {unknown[0]} for one; a pair is called as its "
+            "infrared file without the suffix."
+        )
     return names
-
-
-def stem(name: str) -> str:
-    """The name of a pair without its suffix."""
-    return Path(name).stem
 
 
 def split_pairs(pairs: Pairs, validation_pairs: int) -> tuple[Pairs, Pairs]:

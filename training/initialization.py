@@ -52,7 +52,8 @@ def with_new_layers(trained: MaeFuseModel, **config_fields: Any) -> MaeFuseModel
     wanted = {name: tuple(value.shape) for name, value in model.state_dict().items()}
     there = {name: tuple(value.shape) for name, value in trained.state_dict().items()}
     others = {name for name, _ in wanted.items() ^ there.items() if not name.startswith(NEW_LAYERS)}
-    if others or not there.keys() <= wanted.keys():
+    others |= {name for name in there if wanted.get(name) != there[name]}
+    if others:
         raise ValueError(
             f"model={config_fields} changes other layers than new ones: {', '.join(sorted(others)[:5])}. Only "
             "merging_blocks and source_detail_sigma may be added to a trained model."

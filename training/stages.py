@@ -186,8 +186,15 @@ class GuidedStep(nn.Module):
         if infrared_features is None or visible_features is None:
             features = self.model.encode(torch.cat([infrared, visible]))
             infrared_features, visible_features = features[: len(infrared)], features[len(infrared) :]
-        features = infrared_features.float(), visible_features.float()
-        return EncodedPairs(infrared, visible, *features, grid, infrared, visible)
+        return EncodedPairs(
+            infrared=infrared,
+            visible=visible,
+            infrared_features=infrared_features.float(),
+            visible_features=visible_features.float(),
+            grid=grid,
+            clean_infrared=infrared,
+            clean_visible=visible,
+        )
 
     @torch.no_grad()
     def decode(self, infrared: Tensor, visible: Tensor) -> Tensor:

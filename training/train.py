@@ -57,9 +57,9 @@ def start_model(config: TrainingConfig) -> MaeFuseModel:
         model = MaeFuseModel.from_pretrained(config.start.model, **config.model)
     else:
         model = model_from_encoder(config.encoder, **config.model)
-    if config.start.decoder_as_read_out:
-        read_out = load_file(cast(str, cached_file(config.encoder, "read_out.safetensors")))
-        initialize_decoder_as_read_out(model.decoder, read_out["weight"], read_out["bias"])
+        if config.start.decoder_as_read_out:
+            read_out = load_file(cast(str, cached_file(config.encoder, "read_out.safetensors")))
+            initialize_decoder_as_read_out(model.decoder, read_out["weight"], read_out["bias"])
     if config.start.fusion_at_mean:
         initialize_fusion_at_mean(model, config.start.own_place_logit)
     return model
@@ -223,7 +223,7 @@ def main() -> None:
         training, held_out = split_by_name(checked_pairs(config.data), config.data)
         fixed = config.data.crops_per_pair is not None
         crops = FixedPairCrops(training, config.data, config.seed) if fixed else PairCrops(training, config.data)
-    validation = Validation(held_out, config.data.crop_size, config.batch_size)
+    validation = Validation(held_out, config.data, config.batch_size)
 
     first = stage_to_resume(stages, checkpoint)
     model = MaeFuseModel.from_pretrained(stages[first - 1].folder) if first else start_model(config)

@@ -8,7 +8,9 @@ from accelerate import Accelerator
 from PIL import Image
 from torch import Tensor, nn
 
+from training.config import DataConfig
 from training.crops import centre_crop
+from training.damages import damaged_crop
 from training.data import Pairs
 from training.stages import GuidedStep
 
@@ -17,13 +19,21 @@ SAMPLES = 4
 
 
 class Validation:
-    """Validation pairs: the middle crop of each for the loss, a few of them nearly whole to be shown."""
+    """Validation pairs: the middle crop of each for the loss, a few of them nearly whole to be shown.
 
-    def __init__(self, pairs: Pairs, crop_size: int, batch_size: int) -> None:
-        self.crops = [centre_crop(pairs[index], crop_size) for index in range(len(pairs))]
+    Where training damages pairs, the loss is taken of damaged crops too: the same crops, each damaged once, by its
+    number alone, so that every look at them sees the same.
+    """
+
+    def __init__(self, pairs: Pairs, data: DataConfig, batch_size: int) -> None:
+        self.crops = [centre_crop(pairs[index], data.crop_size) for index in range(len(pairs))]
+        self.damaged: list[Tensor] = []
+        if data.damage_probability > 0:
+            seeds = (torch.Generator().manual_seed(index) for index in range(len(pairs)))
+            self.damaged = [damaged_crop(crop, seed) for crop, seed in zip(self.crops, seeds)]
         self.batch_size = batch_size
         shown = range(0, len(pairs), max(1, len(pairs) // SAMPLES))
-        self.shown = [whole_crops(pairs[index], crop_size) for index in list(shown)[:SAMPLES]]
+        self.shown = [whole_crops(pairs[index], data.crop_size) for index in list(shown)[:SAMPLES]]
 
     def look(self, run: nn.Module, step: GuidedStep, accelerator: Accelerator, steps_of_the_run: int) -> str:
         """Log and show what a stage does now; every process calls it.
@@ -48,14 +58,22 @@ class Validation:
 
     @torch.no_grad()
     def loss_terms(self, run: nn.Module, device: torch.device) -> dict[str, float]:
-        """Mean of each loss term over all crops, by every process alike; empty without pairs."""
+        """Mean of each loss term over all crops, by every process alike; those of damaged crops are named `damaged_…`.
+        Empty without pairs."""
+        terms = self.mean_terms(run, self.crops, device)
+        of_damaged = self.mean_terms(run, self.damaged, device)
+        return terms | {f"damaged_{name}": value for name, value in of_damaged.items()}
+
+    def mean_terms(self, run: nn.Module, seen: list[Tensor], device: torch.device) -> dict[str, float]:
+        """Mean of each loss term over crops as the model sees them, taken against the undamaged ones."""
         sums: dict[str, float] = {}
-        for first in range(0, len(self.crops), self.batch_size):
-            crops = torch.stack(self.crops[first : first + self.batch_size]).to(device)
-            _, terms = run(crops[:, :1], crops[:, 1:])
+        for first in range(0, len(seen), self.batch_size):
+            batch = slice(first, first + self.batch_size)
+            crops, clean = (torch.stack(of[batch]).to(device) for of in (seen, self.crops))
+            _, terms = run(crops[:, :1], crops[:, 1:], clean_infrared=clean[:, :1], clean_visible=clean[:, 1:])
             for name, term in terms.items():
                 sums[name] = sums.get(name, 0.0) + term.item() * len(crops)
-        return {name: total / len(self.crops) for name, total in sums.items()}
+        return {name: total / len(seen) for name, total in sums.items()}
 
     def images(self, step: GuidedStep) -> list[Image.Image]:
         """Infrared, visible and what the stage's features decode to, side by side, of each pair that is shown."""
