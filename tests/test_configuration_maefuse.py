@@ -1,12 +1,13 @@
 import json
+import re
+import warnings
 
 import pytest
 from conftest import SMALL_ENCODER, small_config
 from transformers import AutoConfig, ViTMAEConfig
 
 from maefuse_hf import MaeFuseConfig
-from maefuse_hf.configuration_maefuse import FORMER_FIELDS
-from maefuse_hf.refinement import RULE, Refinement
+from maefuse_hf.configuration_maefuse import FIELDS_OF_THE_RULE, FORMER_FIELDS
 
 
 def test_defaults_are_the_papers():
@@ -21,6 +22,8 @@ def test_defaults_are_the_papers():
     assert config.decoder_num_hidden_layers == 4
     assert config.fusion_attention == "global"
     assert not config.merging_joint_softmax
+    assert config.merging_blocks == 0
+    assert config.source_detail_sigma is None
     assert config.freeze_encoder
 
 
@@ -44,10 +47,15 @@ def test_round_trip_through_a_folder_and_the_auto_class(tmp_path):
     ("fields", "message"),
     [
         ({"fusion_window": 4}, "fusion_window=4; it must be odd"),
-        ({"detail_sigma": 0.0}, "detail_sigma=0.0; it must be a positive number of pixels, or left out"),
-        ({"darker_weight": -0.1}, "darker_weight=-0.1; it must lie between 0 and 1"),
-        ({"contrast_outliers": 0.5}, "contrast_outliers=0.5; it must be a share below 0.5"),
-        ({"detail_floor": 0.0}, "detail_floor=0.0; it must be a positive number"),
+        ({"merging_blocks": -1}, "merging_blocks=-1; it must be a number of blocks, zero or more"),
+        (
+            {"source_detail_sigma": 0.0},
+            "source_detail_sigma=0.0; it must be a positive number",
+        ),
+        (
+            {"source_detail_sigma": 101.0},
+            "it must be a positive number of pixels, 100.0 at most, or",
+        ),
         ({"tile_overlap": -1}, "tile_overlap=-1; it must be a number of tokens"),
         ({"tile_size": 0}, "tile_size=0; it must be a positive number of tokens"),
         ({"fusion_num_attention_heads": 5}, "hidden_size=32 cannot be split into 5 attention heads"),
@@ -79,21 +87,35 @@ def test_unknown_choices_are_refused(field):
 
 def test_former_fields_load_with_a_warning(tmp_path):
     fields = small_config(tile_size=5, merging_joint_softmax=True).to_dict()
-    for name in ("tile_size", "merging_joint_softmax", "darker_weight", "loss_weights"):
+    for name in ("tile_size", "merging_joint_softmax", "loss_weights"):
         del fields[name]
-    fields |= {"attention_window": 5, "merging_competition": True, "contrast_gain": 1.7, "gradient_loss_weight": 3.0}
+    fields |= {"attention_window": 5, "merging_competition": True, "gradient_loss_weight": 3.0}
     (tmp_path / "config.json").write_text(json.dumps(fields))
     with pytest.warns(FutureWarning) as warned:
         config = MaeFuseConfig.from_pretrained(tmp_path)
     said = " ".join(str(warning.message) for warning in warned)
     assert all(f"{old} is now {new}" in said for old, (new, _) in FORMER_FIELDS.items())
     assert config.tile_size == 5 and config.merging_joint_softmax is True
-    assert config.darker_weight == pytest.approx(0.7) and config.refinement.contrast_gain == 1.7
     assert config.loss_weights == {"intensity": 1.0, "gradient": 3.0}
     assert not config.to_dict().keys() & FORMER_FIELDS.keys()
 
 
-def test_refinement_holds_the_fields_of_its_names():
-    config = MaeFuseConfig(darker_weight=0.4, detail_sigma=2.0, detail_sharpness=3.0)
-    assert config.refinement == Refinement(0.4, RULE.contrast_outliers, 2.0, 3.0, RULE.detail_floor)
-    assert not MaeFuseConfig().refinement.changes_pixels
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"contrast_gain": 1.7, "detail_sigma": 3.0}, "contrast_gain, detail_sigma"),
+        ({"darker_weight": 0.7, "contrast_outliers": 0.005, "detail_sharpness": 8.0}, "darker_weight"),
+    ],
+)
+def test_fields_of_the_rule_are_dropped_with_a_warning(fields, named):
+    with pytest.warns(FutureWarning, match=rf"^{re.escape(named)}: version 0\.1\.0 refined its images by these"):
+        config = small_config(**fields)
+    assert not any(hasattr(config, name) for name in fields)
+    assert not config.to_dict().keys() & set(FIELDS_OF_THE_RULE)
+
+
+def test_a_rule_that_was_off_is_not_missed():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        config = small_config(contrast_gain=None, darker_weight=None, detail_sigma=None, contrast_outliers=0.005)
+    assert config.to_dict() == small_config().to_dict()

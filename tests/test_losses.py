@@ -2,17 +2,19 @@ import numpy as np
 import pytest
 import torch
 
+from maefuse_hf.guide import guide
 from maefuse_hf.losses import (
     SSIM_C1,
     SSIM_C2,
     alignment_loss,
     alignment_terms,
-    blend_loss,
     correlation_loss,
     edge_loss,
     fusion_terms,
     gradient_loss,
     gradient_magnitude,
+    guide_edge_loss,
+    guide_structure_loss,
     intensity_loss,
     laplacian_loss,
     laplacian_magnitude,
@@ -85,14 +87,15 @@ def test_only_the_weighted_terms_are_made():
 
 
 def test_unknown_terms_are_refused():
-    with pytest.raises(ValueError, match="loss_weights names colour; the terms are intensity, gradient, blend, edges"):
-        require_fusion_terms({"colour": 1.0}, 0.7)
+    message = "loss_weights names colour; the terms are intensity, gradient, edges, .*, guide, guide_edges, guide_str"
+    with pytest.raises(ValueError, match=message):
+        require_fusion_terms({"colour": 1.0})
+    with pytest.raises(ValueError, match="loss_weights names blend; the terms are intensity"):
+        require_fusion_terms({"blend": 1.0})
     with pytest.raises(ValueError, match="loss_weights gives no term any weight"):
-        require_fusion_terms({"intensity": 0.0}, 0.7)
-    with pytest.raises(ValueError, match="blend, which needs darker_weight"):
-        require_fusion_terms({"blend": 1.0}, None)
-    require_fusion_terms({"intensity": 0.0, "laplacian": 1.0}, None)
-    require_fusion_terms({"blend": 1.0}, 0.7)
+        require_fusion_terms({"intensity": 0.0})
+    require_fusion_terms({"intensity": 0.0, "laplacian": 1.0})
+    require_fusion_terms({"guide": 1.0, "guide_edges": 0.5, "guide_structure": 0.1})
 
 
 def test_the_laplacian_of_a_dot_and_of_a_plane():
@@ -116,18 +119,35 @@ def test_the_laplacian_loss_wants_the_stronger_of_both():
     assert laplacian_loss(-dot, nothing, dot) == 0
 
 
-def test_blend_is_a_mean_that_prefers_the_brighter_image():
-    infrared = torch.tensor([[0.2, 0.8], [0.5, 0.0]])[None, None]
-    visible = torch.tensor([[0.6, 0.1], [0.5, 0.4]])[None, None]
-    # weights of the brighter and the darker one, in proportion 1 to 0.6
-    brighter, darker = 1 / 1.6, 0.6 / 1.6
-    target = torch.tensor(
-        [[0.6 * brighter + 0.2 * darker, 0.8 * brighter + 0.1 * darker], [0.5, 0.4 * brighter]],
-    )[None, None]
-    assert blend_loss(target, infrared, visible, 0.6) < 1e-7
-    assert torch.isclose(blend_loss(target + 0.25, visible, infrared, 0.6), torch.tensor(0.25))
-    assert fusion_terms(target, infrared, visible, {"blend": 1.0}, darker_weight=0.6)["blend"] < 1e-7
-    assert blend_loss(infrared, infrared, visible, 0.0) == intensity_loss(infrared, infrared, visible)
+def test_guide_terms_are_distances_to_the_guide():
+    infrared, visible = torch.rand(2, 2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    weights = {"guide_structure": 0.1, "guide": 1.0, "guide_edges": 0.5}
+    target = guide(infrared, visible)
+    at_target = fusion_terms(target, infrared, visible, weights)
+    assert list(at_target) == ["guide", "guide_edges", "guide_structure"]
+    assert at_target["guide"] == at_target["guide_edges"] == 0
+    assert at_target["guide_structure"] == pytest.approx(0, abs=1e-5)
+    off = fusion_terms(target + 0.25, infrared, visible, weights)
+    assert off["guide"] == pytest.approx(0.25)
+    # an offset has no edges
+    assert off["guide_edges"] == pytest.approx(0, abs=1e-6)
+    assert list(fusion_terms(target, infrared, visible, {"guide_edges": 1.0, "edges": 1.0})) == ["edges", "guide_edges"]
+
+
+def test_guide_edges_want_direction_and_sign():
+    ramp, flat = torch.arange(6.0).expand(1, 1, 6, 6) / 6, torch.zeros(1, 1, 6, 6)
+    # one of two components is 8 / 6 off, half of that in the two outermost columns of six
+    expected = (4 / 6 + 2 / 6 / 2) * 8 / 6 / 2
+    assert guide_edge_loss(flat, ramp) == pytest.approx(expected)
+    assert guide_edge_loss(-ramp, ramp) == pytest.approx(2 * expected)
+    assert guide_edge_loss(ramp + 0.3, ramp) < 1e-6
+
+
+def test_guide_structure_is_one_minus_ssim():
+    one, other = torch.rand(2, 2, 1, 9, 9, generator=torch.Generator().manual_seed(0))
+    expected = 1 - structural_similarity(one, other).item()
+    assert expected > 0.5
+    assert guide_structure_loss(one, other) == pytest.approx(expected)
 
 
 def test_edges_want_the_longer_gradient_with_direction_and_sign():

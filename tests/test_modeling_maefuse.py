@@ -10,7 +10,7 @@ from transformers import AutoModel, ViTMAEConfig, ViTMAEForPreTraining, ViTMAEMo
 from maefuse_hf import MaeFuseConfig, MaeFuseModel, MaeFuseOutput
 from maefuse_hf.losses import fusion_terms, gradient_loss, intensity_loss, weighted_sum
 from maefuse_hf.position_embedding import sincos_position_embedding
-from maefuse_hf.refinement import Refinement, refine
+from maefuse_hf.refinement import take_detail
 
 ATTENTIONS = ["global", "local", "pointwise"]
 
@@ -139,7 +139,7 @@ class TestForward:
     def test_patches_are_decoded_in_raster_order(self):
         model = MaeFuseModel(one_channel_config())
         values = torch.arange(2.0 * 3 * 8 * 8).reshape(1, 6, 64)
-        model.decoder.forward = lambda features, grid: values
+        model.decoder.forward = lambda features, grid: (values, None)
         image = model.decode(torch.zeros(1, 6, 32), (2, 3))
         assert image.shape == (1, 1, 16, 24)
         patch = image[0, 0, 8:16, 16:24]
@@ -148,7 +148,8 @@ class TestForward:
 
     def test_three_predicted_channels_become_luminance(self):
         model = MaeFuseModel(small_config(image_mean=[0.0] * 3, image_std=[1.0] * 3))
-        model.decoder.forward = lambda features, grid: torch.tensor([1.0, 0.5, 0.25]).repeat(64).expand(1, 1, 192)
+        values = torch.tensor([1.0, 0.5, 0.25]).repeat(64).expand(1, 1, 192)
+        model.decoder.forward = lambda features, grid: (values, None)
         expected = 0.299 * 1 + 0.587 * 0.5 + 0.114 * 0.25
         assert torch.allclose(model.decode(torch.zeros(1, 1, 32), (1, 1)), torch.tensor(expected))
 
@@ -466,33 +467,67 @@ class TestWhatThePublishedCheckpointNeeds:
 
 
 class TestRefinement:
-    NUMBERS = Refinement(darker_weight=0.6, detail_sigma=1.5)
-    FIELDS = {"darker_weight": 0.6, "detail_sigma": 1.5}
+    SIGMA = 1.5
+    FIELDS = {"source_detail_sigma": SIGMA}
 
     def test_without_it_all_comes_from_the_decoder(self, images):
         model = small_model()
         outputs = model(*images)
+        assert outputs.source_weights is None and model.decoder.weigh is None
         assert torch.equal(outputs.decoded, model.decode(outputs.fused_features, model.patch_grid(images[0])))
         assert torch.equal(outputs.fused, outputs.decoded.clamp(0, 1))
 
     @pytest.mark.parametrize("fusion", ["mean", "cfm", "mfm"])
-    def test_fused_is_the_decoded_image_refined(self, images, fusion):
-        outputs = small_model(**self.FIELDS)(*images, fusion=fusion)
-        assert torch.equal(outputs.decoded, small_model()(*images, fusion=fusion).decoded)
-        assert torch.equal(outputs.fused, refine(outputs.decoded, *images, self.NUMBERS).clamp(0, 1))
+    @pytest.mark.parametrize("tile_size", [None, 4])
+    def test_fused_is_the_decoded_image_with_the_detail_that_its_weights_take(self, images, fusion, tile_size):
+        outputs = small_model(**self.FIELDS, tile_size=tile_size)(*images, fusion=fusion)
+        weights = outputs.source_weights
+        assert weights.shape == (2, 3, 40, 64) and (weights >= 0).all()
+        assert torch.allclose(weights.sum(dim=1), torch.ones(2, 40, 64), atol=1e-5)
+        assert weights.std(dim=(0, 2, 3)).min() > 0.02
+        expected = take_detail(outputs.decoded, weights, *images, self.SIGMA)
+        assert torch.equal(outputs.fused, expected.clamp(0, 1))
+        assert not torch.allclose(outputs.fused, outputs.decoded.clamp(0, 1), atol=0.02)
 
-    def test_the_loss_is_of_the_decoded_image(self, images):
-        model = small_model(**self.FIELDS, loss_weights={"blend": 1.0, "structure": 0.5})
+    def test_weights_are_the_softmax_of_the_second_layer_at_each_pixel(self):
+        model = small_model(**self.FIELDS)
+        # patch (0, 1): the logits of infrared, visible, decoded at its pixels in raster order
+        logits = torch.zeros(1, 2, 64, 3)
+        logits[0, 1, 9] = torch.tensor([1.0, 2.0, 4.0])
+        model.decoder.forward = lambda features, grid: (torch.zeros(1, 2, 192), logits.flatten(2))
+        _, weights = model.decode_and_weigh(torch.zeros(1, 2, 32), (1, 2))
+        assert weights.shape == (1, 3, 8, 16)
+        # pixel 9 of a patch of 8 is the second of its second row
+        assert torch.allclose(weights[0, :, 1, 9], torch.tensor([1.0, 2.0, 4.0]).softmax(0))
+        weights[0, :, 1, 9] = 1 / 3
+        assert torch.allclose(weights, torch.full_like(weights, 1 / 3))
+
+    def test_the_weights_of_one_pixel_in_a_batch_and_alone(self, images):
+        model = small_model(**self.FIELDS)
+        infrared, visible = images
+        alone = torch.cat([model(infrared[k : k + 1], visible[k : k + 1]).fused for k in range(2)])
+        assert torch.allclose(model(*images).fused, alone, atol=1e-6)
+
+    def test_the_loss_is_of_the_decoded_and_of_the_refined_image(self, images):
+        model = small_model(**self.FIELDS, loss_weights={"guide": 1.0, "structure": 0.5})
         outputs = model(*images, return_loss=True)
-        terms = fusion_terms(outputs.decoded, *images, model.config.loss_weights, darker_weight=0.6)
-        assert torch.isclose(outputs.loss, weighted_sum(terms, model.config.loss_weights))
+        refined = take_detail(outputs.decoded, outputs.source_weights, *images, self.SIGMA)
+        assert refined.min() < 0 or refined.max() > 1
+        weights = model.config.loss_weights
+        expected = sum(
+            weighted_sum(fusion_terms(each, *images, weights), weights) for each in (outputs.decoded, refined)
+        )
+        assert torch.isclose(outputs.loss, expected)
+        outputs.loss.backward()
+        assert model.decoder.weigh.weight.grad.abs().sum() > 0
 
     def test_padding_is_no_content(self, images):
         """Whatever stands in the padding, refinement of the same decoded image gives the same."""
         model, sizes = small_model(**self.FIELDS), torch.tensor([[35, 59], [35, 59]])
         outputs = model(*images, original_sizes=sizes)
         inside = (..., slice(35), slice(59))
-        expected = refine(outputs.decoded[inside], *(image[inside] for image in images), self.NUMBERS)
+        given = (outputs.decoded, outputs.source_weights, *images)
+        expected = take_detail(*(image[inside] for image in given), self.SIGMA)
         assert torch.equal(outputs.fused[inside], expected.clamp(0, 1))
         assert not torch.allclose(outputs.fused[inside], model(*images).fused[inside], atol=1e-3)
         assert torch.equal(outputs.fused[..., 35:, :], outputs.decoded[..., 35:, :].clamp(0, 1))
@@ -515,6 +550,57 @@ class TestRefinement:
         for options in ({"output_attentions": True}, {"return_loss": True}, {"original_sizes": torch.zeros(2, 2)}):
             with pytest.raises(ValueError):
                 model(*images, **options)
+
+
+class TestMergingBlocks:
+    def test_they_follow_the_residual_mlp_before_the_norm(self, images):
+        model = small_model(merging_blocks=2, fusion_attention="local", merging_joint_softmax=True)
+        module = model.merging_fusion
+        infrared, visible = model.encode(images[0]), model.encode(images[1])
+        contour, grid = torch.randn_like(infrared), (5, 8)
+        merged, _ = module.merging_attention(contour, infrared, visible, grid=grid)
+        merged = merged + module.mlp(merged)
+        for block in module.blocks:
+            merged = block(merged, infrared, visible, grid)
+        assert torch.equal(model.merge(infrared, visible, contour, grid)[0], module.norm(merged))
+
+    def test_without_them_there_is_no_further_weight(self):
+        assert not [
+            name for name in small_model().state_dict() if name.startswith(("merging_fusion.blocks", "decoder.w"))
+        ]
+        added = (
+            small_model(merging_blocks=1, source_detail_sigma=1.0).state_dict().keys()
+            - small_model().state_dict().keys()
+        )
+        assert {name for name in added if name.startswith("decoder.")} == {"decoder.weigh.weight", "decoder.weigh.bias"}
+        assert {name.split(".")[2] for name in added if name.startswith("merging_fusion.")} == {"0"}
+
+    def test_they_are_saved_loaded_batched_and_checkpointed(self, images, tmp_path):
+        model = small_model(merging_blocks=2, source_detail_sigma=1.5, tile_size=4)
+        model.save_pretrained(tmp_path)
+        loaded = AutoModel.from_pretrained(tmp_path)
+        assert torch.equal(loaded(*images).fused, model(*images).fused)
+        loaded.activation_checkpointing_enable()
+        losses = []
+        for each in (model, loaded):
+            each.train()(*images, return_loss=True).loss.backward()
+            losses.append({name: p.grad for name, p in each.named_parameters() if p.grad is not None})
+        assert losses[0].keys() == losses[1].keys()
+        assert sum(name.startswith("merging_fusion.blocks.") for name in losses[0]) == 2 * 16
+        assert all(torch.allclose(losses[1][name], losses[0][name], atol=1e-6) for name in losses[0])
+
+    def test_eager_attention_bfloat16_and_compiling(self, images, tmp_path):
+        model = small_model(merging_blocks=1, source_detail_sigma=1.5)
+        expected = model(*images).fused
+        model.save_pretrained(tmp_path)
+        eager = MaeFuseModel.from_pretrained(tmp_path, attn_implementation="eager")
+        assert torch.allclose(eager(*images).fused, expected, atol=1e-5)
+        half = MaeFuseModel.from_pretrained(tmp_path, dtype=torch.bfloat16)(*images).fused
+        assert half.dtype == torch.float32 and l1_loss(half, expected) < 0.02
+        torch.compiler.reset()
+        compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+        with torch.no_grad():
+            assert torch.allclose(compiled(*images).fused, expected, atol=1e-6)
 
 
 class TestBadInput:

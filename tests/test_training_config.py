@@ -21,7 +21,7 @@ def test_every_yaml_is_a_valid_run(path, tmp_path):
     config = build(config_class, read_yaml(path))
     if config_class is TrainingConfig:
         model = MaeFuseConfig(**config.model)
-        require_fusion_terms(config.loss_weights or model.loss_weights, model.darker_weight)
+        require_fusion_terms(config.loss_weights or model.loss_weights)
     assert save_resolved(config, tmp_path) == []
     assert build(config_class, yaml.safe_load((tmp_path / RESOLVED).read_text())) == config
 
@@ -46,10 +46,19 @@ def test_every_yaml_is_a_valid_run(path, tmp_path):
         ({"encoder": None}, "encoder is None; it must be set, unless start.model is"),
         ({"start": {"model": "trained"}}, "encoder is 'folder'; it must be set, unless start.model is"),
         (
-            {"encoder": None, "start": {"model": "trained", "fusion_at_mean": True}},
-            "start.fusion_at_mean is True; it must be false, since start.model is trained",
+            {"encoder": None, "start": {"model": "trained", "decoder_as_read_out": True}},
+            "start.decoder_as_read_out is True; it must be false, since start.model is trained",
         ),
         ({"data": {"pairs": "x", "black_hot_probability": 1.5}}, "black_hot_probability is 1.5; it must be between"),
+        ({"start": {"new_layers": True}}, "start.new_layers is True; it must be false without start.model"),
+        ({"data": {"pairs": "x", "damage_probability": -0.1}}, "damage_probability is -0.1; it must be between 0 and"),
+        ({"data": {"pairs": "x", "scale_range": [0.5, 1.5]}}, "scale_range is (0.5, 1.5); it must be at most 1"),
+        ({"data": {"pairs": "x", "scale_range": [0.0, 1.0]}}, "scale_range is (0.0, 1.0); it must be two positive"),
+        (
+            {"data": {"pairs": "x", "streaming": True, "validation_names": "names.txt"}},
+            "streaming is True; it must be false with validation_names and left_out",
+        ),
+        ({"data": {"pairs": "x", "streaming": True, "left_out": ["names.txt"]}}, "streaming is True; it must be false"),
         ({"data": {"pairs": "x", "gamma_range": [2, 1]}}, "gamma_range is (2, 1); it must be two positive numbers"),
     ],
 )

@@ -4,7 +4,13 @@ from conftest import small_config, small_model
 
 from maefuse_hf import MaeFuseConfig, MaeFuseModel
 from maefuse_hf.losses import alignment_loss
-from training.initialization import initialize_decoder_as_read_out, initialize_fusion_at_mean
+from maefuse_hf.refinement import SOURCES
+from training.initialization import (
+    DECODED_LOGIT,
+    initialize_decoder_as_read_out,
+    initialize_fusion_at_mean,
+    with_new_layers,
+)
 
 
 def one_channel_config(**fields) -> MaeFuseConfig:
@@ -42,7 +48,7 @@ class TestInitialization:
         weight, bias = torch.randn(64, 32), torch.randn(64)
         initialize_decoder_as_read_out(model.decoder, weight, bias)
         features = model.encode(torch.rand(1, 1, 16, 16))
-        assert torch.allclose(model.decoder(features, (2, 2)), features @ weight.T + bias, atol=1e-4)
+        assert torch.allclose(model.decoder(features, (2, 2))[0], features @ weight.T + bias, atol=1e-4)
 
     @pytest.mark.parametrize(
         ("fields", "shape", "message"),
@@ -60,3 +66,59 @@ class TestInitialization:
         model = MaeFuseModel(small_config(**fields))
         with pytest.raises(ValueError, match=message):
             initialize_decoder_as_read_out(model.decoder, torch.zeros(shape), torch.zeros(shape[0]))
+
+
+class TestNewLayers:
+    FIELDS = {"merging_blocks": 2, "source_detail_sigma": 2.0}
+
+    @pytest.mark.parametrize("fusion", ["mean", "cfm", "mfm"])
+    def test_they_start_without_effect_on_the_decoded_image(self, images, fusion):
+        trained = small_model(fusion_attention="local", merging_joint_softmax=True)
+        model = with_new_layers(trained, **self.FIELDS).eval()
+        before, after = (each(*images, fusion=fusion) for each in (trained, model))
+        assert len(model.merging_fusion.blocks) == 2
+        assert torch.equal(after.decoded, before.decoded)
+        assert torch.equal(after.fused_features, before.fused_features)
+
+    def test_source_weights_start_at_the_decoders_own_image(self, images):
+        weights = with_new_layers(small_model(), **self.FIELDS)(*images).source_weights
+        # softmax of 0, 0 and the logit
+        own = torch.tensor([0.0, 0.0, DECODED_LOGIT]).softmax(0)
+        assert torch.allclose(weights, own.view(1, 3, 1, 1).expand_as(weights))
+        assert own[SOURCES.index("decoded")] > 0.75
+
+    def test_all_other_weights_and_fields_are_the_trained_ones(self):
+        trained = small_model(tile_size=4)
+        model = with_new_layers(trained, **self.FIELDS)
+        weights = model.state_dict()
+        assert all(torch.equal(weights[name], value) for name, value in trained.state_dict().items())
+        changed = {name for name, value in model.config.to_dict().items() if trained.config.to_dict()[name] != value}
+        assert changed == set(self.FIELDS)
+
+    def test_layers_that_there_are_stay_as_they_were_trained(self, images):
+        trained = small_model(merging_blocks=1, source_detail_sigma=2.0)
+        assert torch.equal(with_new_layers(trained)(*images).fused, trained(*images).fused)
+        more = with_new_layers(trained, merging_blocks=3)
+        assert torch.equal(more(*images).fused, trained(*images).fused)
+        assert more.merging_fusion.blocks[0].mlp[2].weight.abs().sum() > 0
+        assert all((block.mlp[2].weight == 0).all() for block in more.merging_fusion.blocks[1:])
+
+    def test_new_blocks_can_be_trained(self, images):
+        model = with_new_layers(small_model(), **self.FIELDS)
+        model(*images, return_loss=True).loss.backward()
+        assert all(block.mlp[2].weight.grad.abs().sum() > 0 for block in model.merging_fusion.blocks)
+        assert model.decoder.weigh.weight.grad.abs().sum() > 0
+
+    @pytest.mark.parametrize(
+        ("fields", "named"),
+        [
+            ({"decoder_hidden_size": 32}, "decoder.embed.bias, decoder.embed.weight"),
+            ({"fusion_attention": "local"}, "comparative_fusion.cross_attention.offset_bias"),
+            ({"merging_blocks": 0}, "merging_fusion.blocks.0.attention.k_proj.bias"),
+            ({"source_detail_sigma": None}, "decoder.weigh.bias, decoder.weigh.weight"),
+        ],
+    )
+    def test_any_other_change_is_refused(self, fields, named):
+        trained = small_model(merging_blocks=1, source_detail_sigma=2.0)
+        with pytest.raises(ValueError, match=f"changes other layers than new ones: {named}.*Only merging_blocks and"):
+            with_new_layers(trained, **fields)
