@@ -502,7 +502,7 @@ class TestRefinement:
         weights[0, :, 1, 9] = 1 / 3
         assert torch.allclose(weights, torch.full_like(weights, 1 / 3))
 
-    def test_the_weights_of_one_pixel_in_a_batch_and_alone(self, images):
+    def test_a_pair_alone_and_in_a_batch(self, images):
         model = small_model(**self.FIELDS)
         infrared, visible = images
         alone = torch.cat([model(infrared[k : k + 1], visible[k : k + 1]).fused for k in range(2)])
@@ -565,17 +565,13 @@ class TestMergingBlocks:
         assert torch.equal(model.merge(infrared, visible, contour, grid)[0], module.norm(merged))
 
     def test_without_them_there_is_no_further_weight(self):
-        assert not [
-            name for name in small_model().state_dict() if name.startswith(("merging_fusion.blocks", "decoder.w"))
-        ]
-        added = (
-            small_model(merging_blocks=1, source_detail_sigma=1.0).state_dict().keys()
-            - small_model().state_dict().keys()
-        )
+        plain = small_model().state_dict().keys()
+        assert not [name for name in plain if name.startswith(("merging_fusion.blocks", "decoder.weigh"))]
+        added = small_model(merging_blocks=1, source_detail_sigma=1.0).state_dict().keys() - plain
         assert {name for name in added if name.startswith("decoder.")} == {"decoder.weigh.weight", "decoder.weigh.bias"}
         assert {name.split(".")[2] for name in added if name.startswith("merging_fusion.")} == {"0"}
 
-    def test_they_are_saved_loaded_batched_and_checkpointed(self, images, tmp_path):
+    def test_they_are_saved_loaded_and_checkpointed(self, images, tmp_path):
         model = small_model(merging_blocks=2, source_detail_sigma=1.5, tile_size=4)
         model.save_pretrained(tmp_path)
         loaded = AutoModel.from_pretrained(tmp_path)

@@ -7,6 +7,7 @@ from conftest import ramp
 
 from training.config import DataConfig
 from training.crops import (
+    DAMAGE_SEED,
     LARGEST_SEED,
     EpochDraws,
     FixedPairCrops,
@@ -16,7 +17,9 @@ from training.crops import (
     WeightedDraws,
     augmented_crop,
     centre_crop,
+    pair_of_crops,
 )
+from training.damages import damaged_crop
 from training.data import Pairs, decode_row, load_table, split_stream
 
 PLAIN = DataConfig(pairs="", crop_size=4, gamma_range=(1.0, 1.0))
@@ -55,6 +58,30 @@ class TestAugmentedCrop:
         expected = squared.mean() + 0.5 * (squared - squared.mean())
         crop = augmented_crop(image[None], 1, config)[0]
         assert torch.allclose(crop, expected, atol=1e-6) or torch.allclose(crop.flip(-1), expected, atol=1e-6)
+
+    def test_a_scaled_crop_is_a_larger_one_shrunk(self):
+        config = DataConfig(pairs="", crop_size=8, gamma_range=(1.0, 1.0), scale_range=(0.5, 0.5))
+        # blocks of two pixels, one grey value from row to row and two from column to column, five times
+        image = np.repeat(np.repeat(ramp(8, 8) * 5, 2, 0), 2, 1)
+        crop = augmented_crop(image[None], 3, config)[0] * 255
+        # a ramp stays a ramp inside, whatever the flip
+        inside = torch.from_numpy(ramp(8, 8) * 5).float()[1:-1, 1:-1]
+        found = [torch.allclose(each[1:-1, 1:-1], inside, atol=1e-3) for each in (crop, crop.flip(-1))]
+        assert any(found)
+
+    def test_a_crop_is_never_larger_than_its_image(self):
+        config = DataConfig(pairs="", crop_size=8, gamma_range=(0.5, 2.0), scale_range=(0.1, 0.2))
+        for seed in range(20):
+            crop = augmented_crop(np.stack([ramp(10, 14)] * 2), seed, config)
+            assert crop.shape == (2, 8, 8) and crop.isfinite().all()
+            assert crop.min() >= 0 and crop.max() <= 1
+
+    def test_scales_vary(self):
+        config = DataConfig(pairs="", crop_size=8, gamma_range=(1.0, 1.0), scale_range=(0.25, 1.0))
+        crops = [augmented_crop(ramp(40, 40)[None], seed, config)[0] * 255 for seed in range(40)]
+        steps = [(crop[5, 4] - crop[4, 4]).item() for crop in crops]
+        # from row to row a ramp rises by one grey value, shrunk by four by four of them
+        assert 0.99 < min(steps) < 1.2 and 3.2 < max(steps) < 4.1
 
     def test_black_hot_inverts_infrared_alone(self):
         config = DataConfig(pairs="", crop_size=8, gamma_range=(1.0, 1.0), black_hot_probability=0.5)
@@ -104,6 +131,41 @@ class TestPairCrops:
         assert not torch.equal(crops[0, 0]["visible"], crops[1, 0]["visible"])
         other = FixedPairCrops(pairs_of(*self.IMAGES), config, seed=8)
         assert not torch.equal(crops[0, 0]["infrared"], other[0, 0]["infrared"])
+
+
+class TestDamagedPairs:
+    CLEAN = torch.rand(2, 8, 8, generator=torch.Generator().manual_seed(0))
+
+    def item(self, seed, probability):
+        return pair_of_crops(self.CLEAN, seed, DataConfig(pairs="", damage_probability=probability), 3)
+
+    def test_the_undamaged_pair_comes_along(self):
+        for seed in range(20):
+            item = self.item(seed, 1.0)
+            assert torch.equal(torch.cat([item["clean_infrared"], item["clean_visible"]]), self.CLEAN)
+            random = torch.Generator().manual_seed(seed ^ DAMAGE_SEED)
+            torch.rand((), generator=random)
+            assert torch.equal(torch.cat([item["infrared"], item["visible"]]), damaged_crop(self.CLEAN, random))
+            assert item["scene"] == 3
+
+    def test_none_are_damaged_by_default(self):
+        for seed in range(20):
+            item = self.item(seed, DataConfig(pairs="").damage_probability)
+            assert torch.equal(torch.cat([item["infrared"], item["visible"]]), self.CLEAN)
+
+    def test_the_share_is_the_probability(self):
+        items = [self.item(seed, 0.25) for seed in range(400)]
+        clean = [torch.equal(torch.cat([item["infrared"], item["visible"]]), self.CLEAN) for item in items]
+        assert clean.count(False) == pytest.approx(100, abs=30)
+
+    def test_place_flip_and_gamma_do_not_depend_on_damage(self):
+        images = pairs_of(np.stack([ramp(40, 40), ramp(40, 40) + 3]))
+        plain, damaged = (
+            PairCrops(images, DataConfig(pairs="", crop_size=8, damage_probability=chance)) for chance in (0.0, 1.0)
+        )
+        for seed in range(5):
+            assert torch.equal(damaged[0, seed]["clean_infrared"], plain[0, seed]["infrared"])
+            assert torch.equal(damaged[0, seed]["clean_visible"], plain[0, seed]["visible"])
 
 
 class TestStreamedPairCrops:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from maefuse_hf.example_scene.scene import render_example_pair
 from training.config import DataConfig
-from training.data import Pairs, checked_pairs, open_pairs, read_photos, split_pairs, split_stream
+from training.data import Pairs, checked_pairs, open_pairs, read_photos, split_by_name, split_pairs, split_stream
 
 
 def save_pair(folder, name, infrared, visible):
@@ -47,6 +47,59 @@ class TestPairs:
         assert [len(part) for part in split_pairs(numbered(10), 0)] == [10, 0]
         with pytest.raises(ValueError, match="10 validation pairs of 10 leave nothing to train on"):
             split_pairs(numbered(10), 10)
+
+
+class TestSplitByName:
+    @pytest.fixture
+    def listed(self, tmp_path):
+        """Writes a text file of names, and says where it is."""
+
+        def write(file, *names):
+            (tmp_path / file).write_text("".join(f"{name}\n" for name in names))
+            return str(tmp_path / file)
+
+        return write
+
+    def test_the_listed_ones_are_validated_on_or_left_out(self, listed):
+        left_out = (listed("a", "1"), listed("b", "0", "9"))
+        training, validation = split_by_name(
+            numbered(10), small("", validation_names=listed("v", "7", "2", ""), left_out=left_out)
+        )
+        assert validation.names == ["2", "7"] and [pair.max() for pair in validation] == [2, 7]
+        assert training.names == ["3", "4", "5", "6", "8"] and [pair.max() for pair in training] == [3, 4, 5, 6, 8]
+
+    def test_what_is_left_out_is_not_validated_on_either(self, listed):
+        data = small("", validation_names=listed("v", "1", "2"), left_out=(listed("a", "2", "3"),))
+        training, validation = split_by_name(numbered(5), data)
+        assert (training.names, validation.names) == (["0", "4"], ["1"])
+
+    def test_without_names_it_is_the_even_split_of_what_is_not_left_out(self, listed):
+        data = small("", validation_pairs=2, left_out=(listed("a", "0", "1"),))
+        training, validation = split_by_name(numbered(12), data)
+        assert validation.names == ["4", "9"] and len(training) == 8
+        plain = [part.names for part in split_by_name(numbered(10), small("", validation_pairs=2))]
+        assert plain == [part.names for part in split_pairs(numbered(10), 2)]
+
+    def test_names_may_hold_spaces_and_dots(self, listed):
+        pairs = Pairs(["row 1", "row 2", "scene.v1", "scene.v2"], lambda index: np.zeros((2, 4, 4)))
+        training, validation = split_by_name(pairs, small("", validation_names=listed("v", "row 2", "scene.v1")))
+        assert (training.names, validation.names) == (["row 1", "scene.v2"], ["row 2", "scene.v1"])
+
+    @pytest.mark.parametrize("field", ["validation_names", "left_out"])
+    def test_a_name_that_there_is_not_is_told(self, listed, field):
+        path = listed("list", "3", "nobody.png", "somebody")
+        data = small("", **{field: path if field == "validation_names" else (path,)})
+        with pytest.raises(ValueError, match=r"list names 2 pairs that there are not, nobody\.png for one"):
+            split_by_name(numbered(5), data)
+
+    def test_something_must_be_left_to_train_on(self, listed):
+        data = small("my pairs", validation_names=listed("v", "0"), left_out=(listed("a", "1", "2"),))
+        with pytest.raises(ValueError, match="leave nothing of my pairs to train on"):
+            split_by_name(numbered(3), data)
+
+    def test_a_file_that_there_is_not(self):
+        with pytest.raises(OSError, match="no_such_file"):
+            split_by_name(numbered(3), small("", left_out=("no_such_file.txt",)))
 
 
 @pytest.mark.parametrize("in_memory", [True, False])

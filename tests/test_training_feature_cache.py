@@ -67,6 +67,8 @@ def test_the_key_names_everything_that_the_features_depend_on():
         cache_key(fixed_crops(), small_model(use_cls_token=False), config, "no"),
         cache_key(fixed_crops(seed=1), model, config, "no"),
         cache_key(fixed_crops(gamma_range=(0.5, 0.6)), model, config, "no"),
+        cache_key(fixed_crops(scale_range=(0.5, 1.0)), model, config, "no"),
+        cache_key(fixed_crops(damage_probability=0.5), model, config, "no"),
         cache_key(other_images, model, config, "no"),
         cache_key(fixed_crops(), model, FeatureCacheConfig("folder", "float32"), "no"),
         cache_key(fixed_crops(), model, config, "bf16"),
@@ -85,7 +87,7 @@ def test_a_full_disk_is_told_before_anything_is_written(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
 def test_every_stage_has_the_same_loss_with_and_without(stage, tmp_path):
-    model, crops = small_model(), fixed_crops()
+    model, crops = small_model(source_detail_sigma=2.0), fixed_crops(damage_probability=1.0)
     config = FeatureCacheConfig(str(tmp_path), "float32")
     cached = cache_features(crops, model, config, 4, Accelerator(cpu=True))
     step = GuidedStep(model, stage, {"intensity": 1.0, "gradient": 2.0})

@@ -4,7 +4,7 @@ import pytest
 import torch
 from conftest import small_model
 
-from maefuse_hf import MaeFuseModel
+from maefuse_hf import MaeFuseConfig, MaeFuseModel
 from maefuse_hf.inference.checkpoint import load_checkpoint
 from maefuse_hf.losses import fusion_terms, gradient_loss, intensity_loss
 from training.config import OptimizerConfig, StartConfig
@@ -58,8 +58,8 @@ def test_stages_minimise_what_the_paper_says(images):
 
 
 def test_the_last_stage_minimises_the_loss_that_the_model_returns(images):
-    weights = {"blend": 1.0, "edges": 0.5}
-    model = small_model(darker_weight=0.6, detail_sigma=2.0, loss_weights=weights)
+    weights = {"guide": 1.0, "edges": 0.5}
+    model = small_model(merging_blocks=1, source_detail_sigma=2.0, loss_weights=weights)
     expected = model(*images, return_loss=True).loss
     assert torch.isclose(GuidedStep(model, STAGES[-1], model.config.loss_weights)(*images)[0], expected)
 
@@ -71,28 +71,75 @@ def test_autocast_does_not_reach_the_loss(images):
         fused = step.decode(*images)
     assert fused.dtype == loss.dtype == torch.float32
     expected = fusion_terms(fused, *images, step.loss_weights)
-    assert all(torch.equal(terms[name], expected[name]) for name in terms)
+    assert terms == {f"decoded_{name}": term for name, term in expected.items()}
 
 
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.name)
 def test_every_part_that_a_stage_reaches_can_be_unlocked(stage, images):
-    step = GuidedStep(small_model(), replace(stage, trains=stage.reaches), WEIGHTS)
+    model = small_model(merging_blocks=1, source_detail_sigma=2.0)
+    step = GuidedStep(model, replace(stage, trains=stage.reaches), WEIGHTS)
     step(*images)[0].backward()
     trained = {name for name, parameter in step.model.named_parameters() if parameter.requires_grad}
     with_gradient = {name for name, parameter in step.model.named_parameters() if parameter.grad is not None}
     assert {name.split(".")[0] for name in trained} == set(stage.reaches)
-    assert with_gradient == trained
+    # a single image has no sources to weigh
+    unreached = {"decoder.weigh.weight", "decoder.weigh.bias"} if stage.name == "decoder" else set()
+    assert with_gradient == trained - unreached
 
 
-def test_fused_images_are_shown_refined_and_learned_as_decoded(images):
-    model = small_model(detail_sigma=2.0, darker_weight=0.5)
+def test_fused_images_are_shown_refined_and_learned_decoded_and_refined(images):
+    model = small_model(source_detail_sigma=2.0)
     fused = GuidedStep(model, STAGES[-1], WEIGHTS)
     outputs = model(*images)
-    assert torch.allclose(fused.decode(*images).clamp(0, 1), outputs.fused, atol=1e-6)
-    decoded = model.decode(outputs.fused_features, (5, 8))
-    assert torch.isclose(fused(*images)[1]["intensity"], intensity_loss(decoded, *images))
+    shown = fused.decode(*images)
+    assert torch.allclose(shown.clamp(0, 1), outputs.fused, atol=1e-6)
+    loss, terms = fused(*images)
+    assert list(terms) == ["decoded_intensity", "decoded_gradient", "fused_intensity", "fused_gradient"]
+    assert torch.isclose(terms["decoded_intensity"], intensity_loss(outputs.decoded, *images))
+    assert torch.isclose(terms["fused_intensity"], intensity_loss(shown, *images))
+    assert terms["fused_gradient"] != terms["decoded_gradient"]
+    intensity, gradient = (terms[f"decoded_{name}"] + terms[f"fused_{name}"] for name in WEIGHTS)
+    assert torch.isclose(loss, intensity + 2 * gradient)
     restored = model.decode(model.encode(torch.cat(images)), (5, 8))
     assert torch.allclose(GuidedStep(model, STAGES[0], WEIGHTS).decode(*images), restored, atol=1e-6)
+
+
+def test_damaged_pairs_are_fused_towards_the_undamaged_ones(images):
+    model, clean = small_model(source_detail_sigma=2.0), [image.flip(-1) for image in images]
+    step = GuidedStep(model, STAGES[-1], WEIGHTS)
+    outputs = model(*images)
+    _, terms = step(*images, clean_infrared=clean[0], clean_visible=clean[1])
+    assert torch.isclose(terms["decoded_intensity"], intensity_loss(outputs.decoded, *clean))
+    # detail is taken of the images as they came
+    assert torch.isclose(terms["fused_gradient"], gradient_loss(step.decode(*images), *clean))
+    assert not torch.isclose(terms["decoded_intensity"], step(*images)[1]["decoded_intensity"], rtol=1e-4)
+
+
+@pytest.mark.parametrize("stage", [STAGES[0], STAGES[1], STAGES[3]], ids=lambda stage: stage.name)
+def test_other_stages_work_on_the_images_as_they_came(stage, images):
+    step = GuidedStep(small_model(), stage, WEIGHTS)
+    clean = {"clean_infrared": 1 - images[0], "clean_visible": 1 - images[1]}
+    assert torch.equal(step(*images, **clean)[0], step(*images)[0])
+
+
+@pytest.mark.parametrize(("pairs", "held"), [(2, [0, 1, 2, 3]), (8, [0, 4, 8, 12])])
+def test_a_decoder_that_trains_with_fusion_still_gives_single_images_back(images, pairs, held):
+    infrared, visible = (image[:, :, :16, :16].repeat(pairs // 2, 1, 1, 1) for image in images)
+    infrared, visible = (image * torch.linspace(0.3, 1, pairs).view(-1, 1, 1, 1) for image in (infrared, visible))
+    model = small_model()
+    stage = replace(STAGES[-1], trains=("merging_fusion", "decoder"))
+    loss, terms = GuidedStep(model, stage, WEIGHTS, reconstruction_weight=50.0)(infrared, visible)
+    singles = torch.cat([infrared, visible])[held]
+    restored = model.decode(model.encode(singles), (2, 2))
+    assert torch.isclose(terms["reconstruction"], (restored - singles).square().mean())
+    fusion = terms["decoded_intensity"] + 2 * terms["decoded_gradient"]
+    assert torch.isclose(loss, fusion + 50 * terms["reconstruction"])
+    assert "reconstruction" not in GuidedStep(model, STAGES[-1], WEIGHTS)(infrared, visible)[1]
+
+
+def test_the_decoders_own_stage_weighs_its_only_term_once(images):
+    loss, terms = GuidedStep(small_model(), STAGES[0], WEIGHTS, reconstruction_weight=50.0)(*images)
+    assert list(terms) == ["reconstruction"] and torch.equal(loss, terms["reconstruction"])
 
 
 @pytest.mark.parametrize("attention", ["global", "local"])
@@ -122,9 +169,12 @@ def test_one_pair_can_be_overfitted():
 
     shipped, _ = load_checkpoint()
     torch.manual_seed(0)
-    model = MaeFuseModel(shipped.config)
-    for part in ("encoder", "decoder"):
-        getattr(model, part).load_state_dict(getattr(shipped, part).state_dict())
+    # the paper's merging module, and the decoder's image alone
+    fields = {"merging_blocks": 0, "source_detail_sigma": None}
+    model = MaeFuseModel(MaeFuseConfig.from_dict({**shipped.config.to_dict(), **fields}))
+    model.encoder.load_state_dict(shipped.encoder.state_dict())
+    layers = shipped.decoder.state_dict()
+    model.decoder.load_state_dict({name: layers[name] for name in model.decoder.state_dict()})
     initialize_fusion_at_mean(model, StartConfig().own_place_logit)
     features, steps = [model.encode(image) for image in pair], 80
     for stage in (STAGES[2], STAGES[4]):
