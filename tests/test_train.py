@@ -151,17 +151,20 @@ class TestOneRun:
     def test_every_loss_term_is_logged_and_falls(self, trained):
         values = logged(trained[0])
         terms = {"decoder": ["reconstruction"], "cfm_align": ["alignment"], "mfm_align": ["alignment"]}
-        terms |= {stage: ["intensity", "gradient"] for stage in ("cfm_fuse", "mfm_fuse")}
+        terms |= {stage: ["decoded_intensity", "decoded_gradient"] for stage in ("cfm_fuse", "mfm_fuse")}
         expected = {f"{stage}/{kind}{name}" for stage in terms for name in terms[stage] for kind in ("", "validation_")}
         assert values.keys() == expected | {f"{stage}/learning_rate" for stage in terms}
-        assert [step for step, _ in values["cfm_fuse/gradient"]] == list(range(31, 61))
-        assert [step for step, _ in values["mfm_fuse/validation_gradient"]] == [100]
-        for tag in ("cfm_fuse/intensity", "cfm_fuse/gradient", "mfm_fuse/intensity", "mfm_fuse/gradient"):
-            falling = [value for _, value in values[tag]]
-            assert np.mean(falling[-5:]) < np.mean(falling[:5])
+        assert [step for step, _ in values["cfm_fuse/decoded_gradient"]] == list(range(31, 61))
+        assert [step for step, _ in values["mfm_fuse/validation_decoded_gradient"]] == [100]
+        for term in ("intensity", "gradient"):
+            for stage in ("cfm_fuse", "mfm_fuse"):
+                falling = [value for _, value in values[f"{stage}/decoded_{term}"]]
+                assert np.mean(falling[-5:]) < np.mean(falling[:5])
 
     def test_progress_names_stage_epoch_terms_and_speed(self, trained):
-        assert re.search(r"mfm_fuse: 100%.*image/s, epoch=40\.00, intensity=0\.\d+, gradient=0\.\d+", trained[1])
+        assert re.search(
+            r"mfm_fuse: 100%.*image/s, epoch=40\.00, decoded_intensity=0\.\d+, decoded_gradient=0\.\d+", trained[1]
+        )
         assert re.search(r"cfm_align, step 10: validation alignment [\d.e-]+", trained[1])
 
     def test_samples_show_both_inputs_and_the_result(self, trained):
@@ -329,7 +332,31 @@ class TestFurther:
         before, after = weights(trained[0]), weights(tmp_path / "further")
         changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
         assert changed == {"merging_fusion", "decoder"}
-        assert "mfm_fuse/laplacian" in logged(tmp_path / "further")
+        assert "mfm_fuse/decoded_laplacian" in logged(tmp_path / "further")
+
+    def test_new_layers_learn_from_damaged_pairs_beside_the_decoder(self, pairs, trained, tmp_path, monkeypatch):
+        (tmp_path / "validation.txt").write_text("0002\n0005\n")
+        (tmp_path / "unused.txt").write_text("0004\n")
+        (tmp_path / "further.yaml").write_text(
+            f"data: {{pairs: {pairs}, crop_size: 32, validation_names: {tmp_path / 'validation.txt'}, "
+            f"left_out: [{tmp_path / 'unused.txt'}], damage_probability: 0.8, scale_range: [0.5, 1.0]}}\n"
+            f"start: {{model: {trained[0] / 'final'}, new_layers: true}}\n"
+            "stages: {mfm_fuse: {steps: 3, trains: [merging_fusion, decoder]}}\n"
+            "model: {merging_blocks: 1, source_detail_sigma: 1.5}\n"
+            "loss_weights: {guide: 1.0, guide_edges: 0.5}\n"
+            "batch_size: 5\n"
+        )
+        folders = tmp_path / "first", tmp_path / "again"
+        for folder in folders:
+            run_here(monkeypatch, "--config", tmp_path / "further.yaml", "--output_dir", folder)
+        assert_same_run(*folders)
+        config = MaeFuseModel.from_pretrained(folders[0] / "final").config
+        assert (config.merging_blocks, config.source_detail_sigma) == (1, 1.5)
+        assert config.loss_weights == {"guide": 1.0, "guide_edges": 0.5}
+        terms = ["decoded_guide", "decoded_guide_edges", "fused_guide", "fused_guide_edges", "reconstruction"]
+        kinds = ("", "validation_", "validation_damaged_")
+        expected = {f"mfm_fuse/{kind}{term}" for term in terms for kind in kinds}
+        assert logged(folders[0]).keys() == expected | {"mfm_fuse/learning_rate"}
 
 
 class TestMessages:
