@@ -11,6 +11,8 @@ from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 from transformers.pipelines import PIPELINE_REGISTRY
 
+from .guide import GUIDE
+
 LARGEST_SIGMA = 100.0
 """The largest Gaussian in pixels; its kernel takes memory."""
 
@@ -24,10 +26,8 @@ FORMER_FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "gradient_loss_weight": ("loss_weights", lambda alpha: {**EQUATION_4, "gradient": alpha}),
 }
 
-# Fields of the rule that once refined the images and is no part of the model any more: those that turned a step of it
-# on, and the numbers of these steps.
-STEPS_OF_THE_RULE = ("contrast_gain", "darker_weight", "detail_sigma")
-FIELDS_OF_THE_RULE = (*STEPS_OF_THE_RULE, "contrast_outliers", "detail_sharpness", "detail_floor")
+# Fields of the rule that refined the images of version 0.1.0 and is no part of the model any more.
+FIELDS_OF_THE_RULE = ("contrast_gain", "detail_sigma")
 
 # facebook/vit-mae-large, the encoder of the paper (section 3.1)
 VIT_MAE_LARGE = {
@@ -95,8 +95,12 @@ class MaeFuseConfig(PreTrainedConfig):
             Add sin-cos positions of the actual grid at the decoder's entrance. Tokens carry the encoder's positions
             already; a decoder that starts as a linear read-out of them goes without.
         source_detail_sigma (`float`, *optional*):
-            Let the decoder weigh infrared, visible and its own image at each pixel, and take from them by these weights
+            Let the decoder say at each pixel how far it trusts infrared, visible and its own image, and take from them
             what is finer than a Gaussian of this many pixels. Without it all comes from the decoder (paper).
+        detail_sharpness (`float`, *optional*, defaults to 8.0):
+            How far the livelier source prevails in this detail where the decoder trusts both alike.
+        detail_floor (`float`, *optional*, defaults to 1.0):
+            Activity in grey values of 255 that counts as none there.
         truncate_to_8_bit (`bool`, *optional*, defaults to `False`):
             Clip every predicted channel to [0, 1] and cut it down to whole 255ths before luminance is taken of the
             channels, as the authors' published images were made.
@@ -147,6 +151,8 @@ class MaeFuseConfig(PreTrainedConfig):
     decoder_intermediate_size: int = 2048
     decoder_position_embedding: bool = True
     source_detail_sigma: float | None = None
+    detail_sharpness: float = GUIDE.detail_sharpness
+    detail_floor: float = GUIDE.detail_floor
     truncate_to_8_bit: bool = False
     image_mean: list[float] | tuple[float, ...] = (0.485, 0.456, 0.406)
     image_std: list[float] | tuple[float, ...] = (0.229, 0.224, 0.225)
@@ -164,7 +170,7 @@ class MaeFuseConfig(PreTrainedConfig):
                 warnings.warn(f"{old} is now {new}; save the model again to store it so.", FutureWarning, stacklevel=2)
                 setattr(self, new, converted(kwargs.pop(old)))
         dropped = {name: kwargs.pop(name) for name in FIELDS_OF_THE_RULE if name in kwargs}
-        steps = [name for name in STEPS_OF_THE_RULE if dropped.get(name) is not None]
+        steps = [name for name, value in dropped.items() if value is not None]
         if steps:
             warnings.warn(
                 f"{', '.join(steps)}: version 0.1.0 refined its images by these, and no version does so any more, so "
@@ -217,6 +223,8 @@ class MaeFuseConfig(PreTrainedConfig):
                 f"source_detail_sigma={sigma}; it must be a positive number of pixels, {LARGEST_SIGMA} at most, or "
                 "left out."
             )
+        if self.detail_floor <= 0:
+            raise ValueError(f"detail_floor={self.detail_floor}; it must be a positive number of grey values.")
         if self.fusion_window < 1 or self.fusion_window % 2 == 0:
             raise ValueError(f"fusion_window={self.fusion_window}; it must be odd, so that it has a centre.")
         if not len(self.image_mean) == len(self.image_std) == encoder.num_channels:

@@ -23,9 +23,12 @@ from .loading import load_encoder, refuse_incomplete
 from .losses import fusion_terms, require_fusion_terms, weighted_sum
 from .merging_block import MergingBlock
 from .position_embedding import interpolate_position_embedding, sincos_position_embedding
-from .refinement import SOURCES, take_detail
+from .refinement import TRUST, source_weights, take_detail
 from .strategies import DEFAULT_CONTOUR, DEFAULT_FUSION, Contour, FusionStrategy, check_strategy
 from .tiles import Tiles, covering_tiles
+
+DECODED_ALONE = (0.0, 0.0, 1.0)
+"""Source weights of what is the decoder's image alone."""
 
 TILES_AT_ONCE = 8
 """How many tiles of a pair go through the model together; bounds memory, not the result."""
@@ -44,8 +47,10 @@ class MaeFuseOutput(ModelOutput):
             Fused luminance in [0, 1], float32: `decoded`, refined where the configuration says so, and clipped.
         decoded (`Tensor` of shape `(B, 1, H, W)`):
             Eq. 3 as the network made it: luminance, float32, nominally in [0, 1] but not clipped.
+        trust (`Tensor` of shape `(B, 2, H, W)`, with `source_detail_sigma` in the configuration):
+            The decoder's logits: how far it trusts its own image beside both sources, and infrared beside visible.
         source_weights (`Tensor` of shape `(B, 3, H, W)`, with `source_detail_sigma` in the configuration):
-            How far the decoder trusts infrared, visible and its own image for fine detail; a sum of one at each pixel.
+            What infrared, visible and the decoded image contribute to fine detail; a sum of one at each pixel.
         contour_features (`Tensor` of shape `(B, tokens, hidden)`, with `fusion="cfm"` or `"mfm"`):
             Phi_D: the comparative module's output, or what `contour` put in its place.
         fused_features (`Tensor` of shape `(B, tokens, hidden)`):
@@ -61,6 +66,7 @@ class MaeFuseOutput(ModelOutput):
     loss: Tensor | None = None
     fused: Tensor | None = None
     decoded: Tensor | None = None
+    trust: Tensor | None = None
     source_weights: Tensor | None = None
     contour_features: Tensor | None = None
     fused_features: Tensor | None = None
@@ -147,7 +153,7 @@ class MaeFuseModel(MaeFusePreTrainedModel):
             encoder_config.num_channels * self.patch_size**2,
             config.decoder_position_embedding,
             config._attn_implementation,
-            None if config.source_detail_sigma is None else len(SOURCES) * self.patch_size**2,
+            None if config.source_detail_sigma is None else len(TRUST) * self.patch_size**2,
         )
         self.post_init()
         self.freeze()
@@ -202,10 +208,10 @@ class MaeFuseModel(MaeFusePreTrainedModel):
             grid = self.patch_grid(infrared)
             infrared_features, visible_features = self.encode(torch.cat([infrared, visible])).chunk(2)  # Eq. 1
             features = self.fuse_features(infrared_features, visible_features, grid, fusion, contour)  # Eq. 2
-            decoded, source_weights = self.decode_and_weigh(features.fused, grid)  # Eq. 3
+            decoded, trust = self.decode_with_trust(features.fused, grid)  # Eq. 3
             return MaeFuseOutput(
                 decoded=decoded,
-                source_weights=source_weights,
+                trust=trust,
                 contour_features=features.contour,
                 fused_features=features.fused,
                 infrared_features=infrared_features,
@@ -215,13 +221,13 @@ class MaeFuseModel(MaeFusePreTrainedModel):
 
         joined = self.joined(tiles, [fuse(*pair) for pair in self.in_tiles(tiles, infrared, visible)])
         decoded = cast(Tensor, joined.decoded)
-        refined = self.refine(decoded, joined.source_weights, infrared, visible, content)
+        refined, weights = self.refine(decoded, joined.trust, infrared, visible, content)
         loss = None
         if return_loss:
             loss = self.fusion_loss(decoded, infrared, visible)
-            if joined.source_weights is not None:
+            if weights is not None:
                 loss = loss + self.fusion_loss(refined, infrared, visible)
-        return MaeFuseOutput(**{**joined, "loss": loss, "fused": refined.clamp(0, 1)})
+        return MaeFuseOutput(**{**joined, "loss": loss, "fused": refined.clamp(0, 1), "source_weights": weights})
 
     def tiles(self, images: Tensor) -> Tiles:
         """The tiles in which `(B, 1, H, W)` images go through the model: one, without `tile_size`."""
@@ -238,7 +244,7 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         """What the model made of tiles, in batches, as one output of whole images."""
         whole: dict[str, Any] = {}
         for name in parts[0]:
-            if name in ("decoded", "source_weights"):
+            if name in ("decoded", "trust"):
                 whole[name] = tiles.join(torch.cat([part[name] for part in parts]), self.patch_size)
             elif name.endswith("_features"):
                 whole[name] = tiles.join_tokens(torch.cat([part[name] for part in parts]))
@@ -347,13 +353,13 @@ class MaeFuseModel(MaeFusePreTrainedModel):
             `(B, 1, rows * patch, columns * patch)` float32 luminance, nominally in [0, 1] but not clipped, so that a
             loss has a gradient everywhere.
         """
-        return self.decode_and_weigh(features, grid)[0]
+        return self.decode_with_trust(features, grid)[0]
 
-    def decode_and_weigh(self, features: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
-        """As `decode`, and the source weights `(B, 3, rows * patch, columns * patch)` under `source_detail_sigma`."""
+    def decode_with_trust(self, features: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
+        """As `decode`, and the trust `(B, 2, rows * patch, columns * patch)` under `source_detail_sigma`."""
         values, logits = self.decoder(features, grid)
-        weights = None if logits is None else self.to_pixels(logits, grid).softmax(dim=1)
-        return self.to_luminance(self.to_pixels(values, grid)), weights
+        trust = None if logits is None else self.to_pixels(logits, grid)
+        return self.to_luminance(self.to_pixels(values, grid)), trust
 
     def to_pixels(self, patches: Tensor, grid: tuple[int, int]) -> Tensor:
         """`(B, rows * columns, patch * patch * C)` to float32 `(B, C, rows * patch, columns * patch)`."""
@@ -374,35 +380,34 @@ class MaeFuseModel(MaeFusePreTrainedModel):
     def refine(
         self,
         decoded: Tensor,
-        source_weights: Tensor | None,
+        trust: Tensor | None,
         infrared: Tensor,
         visible: Tensor,
         content: tuple[int, int] | None = None,
-    ) -> Tensor:
-        """The decoder's image with fine detail of the images that it trusts (`refinement.py`); without weights as it
+    ) -> tuple[Tensor, Tensor | None]:
+        """The decoder's image with fine detail of the images that it trusts (`refinement.py`); without trust as it
         came.
 
         Args:
             decoded, infrared, visible: `(B, 1, H, W)` luminance.
-            source_weights: `(B, 3, H, W)`.
+            trust: `(B, 2, H, W)` logits.
             content: height and width of what is no padding; all of it without them.
 
         Returns:
-            `(B, 1, H, W)` float32 luminance, not clipped; padding as it came from the decoder.
+            `(B, 1, H, W)` float32 luminance, not clipped, and `(B, 3, H, W)` weights of the three images. Padding is as
+            it came from the decoder.
         """
-        sigma = self.config.source_detail_sigma
-        if source_weights is None or sigma is None:
-            return decoded
+        config, sigma = self.config, self.config.source_detail_sigma
+        if trust is None or sigma is None:
+            return decoded, None
         height, width = content or decoded.shape[-2:]
-
-        def inside(image: Tensor) -> Tensor:
-            return image[..., :height, :width]
-
-        refined = decoded.clone()
-        refined[..., :height, :width] = take_detail(
-            inside(decoded), inside(source_weights), inside(infrared), inside(visible), sigma
-        )
-        return refined
+        inside = (..., slice(height), slice(width))
+        sources = infrared[inside], visible[inside]
+        inner = source_weights(trust[inside], *sources, sigma, config.detail_sharpness, config.detail_floor)
+        refined, weights = decoded.clone(), inner.new_tensor(DECODED_ALONE).view(1, 3, 1, 1)
+        weights = weights.repeat(len(decoded), 1, *decoded.shape[-2:])
+        refined[inside], weights[inside] = take_detail(decoded[inside], inner, *sources, sigma), inner
+        return refined, weights
 
     def normalize(self, images: Tensor) -> Tensor:
         """`(B, 1, H, W)` luminance to `(B, channels, H, W)` encoder input: repeated, centred and scaled."""

@@ -12,6 +12,39 @@ RADIUS_IN_SIGMAS = 3
 SOURCES = ("infrared", "visible", "decoded")
 """What the channels of the source weights stand for."""
 
+TRUST = ("decoded", "infrared")
+"""What the channels of the trust stand for: in the decoded image beside both sources, in infrared beside visible."""
+
+
+def source_weights(
+    trust: Tensor, infrared: Tensor, visible: Tensor, sigma: float, sharpness: float, floor: float
+) -> Tensor:
+    """What each image contributes to fine detail: `w_F = s(t_F)`, `w_I = (1 - w_F) s(t_I + p log(a_I / a_V))` and what
+    is left for visible, with s the logistic function.
+
+    Without an opinion, t_I = 0, the livelier source prevails, as in `guide.replace_detail`: p is the `sharpness` and
+    `a_X^2 = G * (X - G * X)^2 + floor^2` a source's local activity. Noise is lively too, so the decoder has to say
+    where a source is not to be trusted.
+
+    Args:
+        trust: `(B, 2, H, W)` logits t_F and t_I, as in `TRUST`.
+        infrared, visible: `(B, 1, H, W)` luminance.
+        sigma: standard deviation of the Gaussian G in pixels.
+        sharpness: how far the livelier source prevails.
+        floor: activity that counts as none, in grey values of 255.
+
+    Returns:
+        `(B, 3, H, W)` float32 as in `SOURCES`, with a sum of one at each pixel.
+    """
+    # activities would lose digits under autocast
+    with torch.autocast(trust.device.type, enabled=False):
+        trust = trust.float()
+        details = [image.float() - gaussian_blur(image.float(), sigma) for image in (infrared, visible)]
+        activities = [gaussian_blur(detail.square(), sigma) + (floor / 255) ** 2 for detail in details]
+        of_decoded = trust[:, :1].sigmoid()
+        of_infrared = (trust[:, 1:] + sharpness / 2 * (activities[0] / activities[1]).log()).sigmoid()
+        return torch.cat([(1 - of_decoded) * of_infrared, (1 - of_decoded) * (1 - of_infrared), of_decoded], dim=1)
+
 
 def take_detail(decoded: Tensor, source_weights: Tensor, infrared: Tensor, visible: Tensor, sigma: float) -> Tensor:
     """`G * F + w_I (I - G * I) + w_V (V - G * V) + w_F (F - G * F)`, F the decoded image and G a Gaussian.

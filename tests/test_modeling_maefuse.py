@@ -10,7 +10,7 @@ from transformers import AutoModel, ViTMAEConfig, ViTMAEForPreTraining, ViTMAEMo
 from maefuse_hf import MaeFuseConfig, MaeFuseModel, MaeFuseOutput
 from maefuse_hf.losses import fusion_terms, gradient_loss, intensity_loss, weighted_sum
 from maefuse_hf.position_embedding import sincos_position_embedding
-from maefuse_hf.refinement import take_detail
+from maefuse_hf.refinement import source_weights, take_detail
 
 ATTENTIONS = ["global", "local", "pointwise"]
 
@@ -473,7 +473,7 @@ class TestRefinement:
     def test_without_it_all_comes_from_the_decoder(self, images):
         model = small_model()
         outputs = model(*images)
-        assert outputs.source_weights is None and model.decoder.weigh is None
+        assert outputs.source_weights is None and outputs.trust is None and model.decoder.weigh is None
         assert torch.equal(outputs.decoded, model.decode(outputs.fused_features, model.patch_grid(images[0])))
         assert torch.equal(outputs.fused, outputs.decoded.clamp(0, 1))
 
@@ -485,22 +485,27 @@ class TestRefinement:
         assert weights.shape == (2, 3, 40, 64) and (weights >= 0).all()
         assert torch.allclose(weights.sum(dim=1), torch.ones(2, 40, 64), atol=1e-5)
         assert weights.std(dim=(0, 2, 3)).min() > 0.02
+        assert torch.equal(weights, source_weights(outputs.trust, *images, self.SIGMA, sharpness=8.0, floor=1.0))
         expected = take_detail(outputs.decoded, weights, *images, self.SIGMA)
         assert torch.equal(outputs.fused, expected.clamp(0, 1))
         assert not torch.allclose(outputs.fused, outputs.decoded.clamp(0, 1), atol=0.02)
 
-    def test_weights_are_the_softmax_of_the_second_layer_at_each_pixel(self):
+    def test_trust_is_the_second_layer_at_each_pixel(self):
         model = small_model(**self.FIELDS)
-        # patch (0, 1): the logits of infrared, visible, decoded at its pixels in raster order
-        logits = torch.zeros(1, 2, 64, 3)
-        logits[0, 1, 9] = torch.tensor([1.0, 2.0, 4.0])
+        # patch (0, 1): both logits at its pixels in raster order
+        logits = torch.zeros(1, 2, 64, 2)
+        logits[0, 1, 9] = torch.tensor([1.0, 2.0])
         model.decoder.forward = lambda features, grid: (torch.zeros(1, 2, 192), logits.flatten(2))
-        _, weights = model.decode_and_weigh(torch.zeros(1, 2, 32), (1, 2))
-        assert weights.shape == (1, 3, 8, 16)
+        _, trust = model.decode_with_trust(torch.zeros(1, 2, 32), (1, 2))
+        assert trust.shape == (1, 2, 8, 16)
         # pixel 9 of a patch of 8 is the second of its second row
-        assert torch.allclose(weights[0, :, 1, 9], torch.tensor([1.0, 2.0, 4.0]).softmax(0))
-        weights[0, :, 1, 9] = 1 / 3
-        assert torch.allclose(weights, torch.full_like(weights, 1 / 3))
+        assert trust[0, :, 1, 9].tolist() == [1.0, 2.0]
+        assert trust.abs().sum() == 3.0
+
+    def test_the_numbers_of_the_configuration_count(self, images):
+        outputs = small_model(**self.FIELDS, detail_sharpness=2.0, detail_floor=9.0)(*images)
+        expected = source_weights(outputs.trust, *images, self.SIGMA, sharpness=2.0, floor=9.0)
+        assert torch.equal(outputs.source_weights, expected)
 
     def test_a_pair_alone_and_in_a_batch(self, images):
         model = small_model(**self.FIELDS)
@@ -526,11 +531,14 @@ class TestRefinement:
         model, sizes = small_model(**self.FIELDS), torch.tensor([[35, 59], [35, 59]])
         outputs = model(*images, original_sizes=sizes)
         inside = (..., slice(35), slice(59))
-        given = (outputs.decoded, outputs.source_weights, *images)
-        expected = take_detail(*(image[inside] for image in given), self.SIGMA)
+        decoded, trust, infrared, visible = (image[inside] for image in (outputs.decoded, outputs.trust, *images))
+        weights = source_weights(trust, infrared, visible, self.SIGMA, sharpness=8.0, floor=1.0)
+        expected = take_detail(decoded, weights, infrared, visible, self.SIGMA)
         assert torch.equal(outputs.fused[inside], expected.clamp(0, 1))
         assert not torch.allclose(outputs.fused[inside], model(*images).fused[inside], atol=1e-3)
+        assert torch.equal(outputs.source_weights[inside], weights)
         assert torch.equal(outputs.fused[..., 35:, :], outputs.decoded[..., 35:, :].clamp(0, 1))
+        assert outputs.source_weights[0, :, 36, 0].tolist() == [0.0, 0.0, 1.0]
 
     def test_the_size_after_resizing_counts(self, images):
         model, resized = small_model(**self.FIELDS), torch.tensor([[35, 59], [35, 59]])

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from maefuse_hf.refinement import SOURCES, gaussian_blur, take_detail
+from maefuse_hf.guide import replace_detail
+from maefuse_hf.refinement import SOURCES, gaussian_blur, source_weights, take_detail
 
 
 @pytest.fixture
@@ -34,6 +35,45 @@ class TestBlur:
     def test_edges_are_replicated(self):
         even = torch.full((1, 1, 3, 5), 0.3)
         assert torch.allclose(gaussian_blur(even, 4.0), even)
+
+
+class TestSourceWeights:
+    NUMBERS = {"sigma": 1.0, "sharpness": 8.0, "floor": 1.0}
+
+    def test_without_an_opinion_the_livelier_source_prevails_as_in_the_guide(self, images):
+        decoded, infrared, visible = images
+        trust = torch.zeros(2, 2, 16, 24)
+        trust[:, 0] = -100
+        weights = source_weights(trust, infrared, visible, **self.NUMBERS)
+        taken = take_detail(decoded, weights, infrared, visible, 1.0)
+        assert torch.allclose(taken, replace_detail(decoded, infrared, visible, 1.0, 8.0, 1.0), atol=1e-6)
+
+    def test_by_hand_on_flat_sources(self):
+        # flat sources are equally lively: s(t_F), and s(t_I) of the rest
+        flat = torch.full((1, 1, 8, 8), 0.5)
+        trust = torch.tensor([0.0, 1.0]).view(1, 2, 1, 1).expand(1, 2, 8, 8)
+        weights = source_weights(trust, flat, flat, **self.NUMBERS)[0, :, 3, 3]
+        share = 1 / (1 + torch.tensor(-1.0).exp())
+        assert torch.allclose(weights, torch.tensor([0.5 * share, 0.5 * (1 - share), 0.5]))
+
+    def test_distrust_outweighs_activity(self, images):
+        _, noisy, visible = images
+        visible = 0.5 + 0.01 * visible
+        lively = source_weights(torch.zeros(2, 2, 16, 24), noisy, visible, **self.NUMBERS)
+        assert (lively[:, 0] > 0.49).all()
+        trust = torch.zeros(2, 2, 16, 24)
+        trust[:, 1] = -60
+        assert (source_weights(trust, noisy, visible, **self.NUMBERS)[:, 1] > 0.49).all()
+
+    def test_they_add_up_to_one_and_autocast_takes_no_digits(self, images):
+        _, infrared, visible = images
+        trust = torch.randn(2, 2, 16, 24, generator=torch.Generator().manual_seed(1))
+        weights = source_weights(trust, infrared, visible, **self.NUMBERS)
+        assert torch.allclose(weights.sum(dim=1), torch.ones(2, 16, 24)) and (weights >= 0).all()
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(source_weights(trust, infrared, visible, **self.NUMBERS), weights)
+        alone = source_weights(trust[1:], infrared[1:], visible[1:], **self.NUMBERS)
+        assert torch.allclose(alone, weights[1:], atol=1e-6)
 
 
 class TestTakenDetail:

@@ -50,8 +50,8 @@ def decoded(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs) -> Tenso
 
 def refined(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs) -> Tensor:
     """The same as a user gets it: with the fine detail of the images that the decoder trusts, if the model weighs."""
-    image, source_weights = model.decode_and_weigh(features, pairs.grid)
-    return model.refine(image, source_weights, pairs.infrared, pairs.visible)
+    image, trust = model.decode_with_trust(features, pairs.grid)
+    return model.refine(image, trust, pairs.infrared, pairs.visible)[0]
 
 
 def reconstruct(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: Mapping) -> dict[str, Tensor]:
@@ -70,10 +70,10 @@ def fuse(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: Ma
     Both the image as the decoder makes it and the refined one are judged. Where the decoder changes too, it still has
     to give single images back, as in its own stage.
     """
-    image, source_weights = model.decode_and_weigh(features, pairs.grid)
+    image, trust = model.decode_with_trust(features, pairs.grid)
     judged = {"decoded": image}
-    if source_weights is not None:
-        judged["fused"] = model.refine(image, source_weights, pairs.infrared, pairs.visible)
+    if trust is not None:
+        judged["fused"], _ = model.refine(image, trust, pairs.infrared, pairs.visible)
     # differences of neighbouring pixels need all their digits
     with torch.autocast(image.device.type, enabled=False):
         terms = {
