@@ -47,13 +47,23 @@ def test_a_checkpoint_of_no_run(tmp_path):
 def test_what_is_written_comes_back_without_folders_of_this_machine(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = {
-        "data": {"pairs": "/home/jane/pairs", "photos": str(tmp_path / "data" / "*.parquet"), "crop_size": 32},
+        "data": {
+            "pairs": "/home/jane/pairs",
+            "photos": str(tmp_path / "data" / "*.parquet"),
+            "left_out": [str(tmp_path / "splits" / "test.txt"), "/home/jane/unused.txt"],
+            "crop_size": 32,
+        },
         "encoder": "facebook/vit-mae-large",
         "stages": {},
     }
     write_runs([Run("one", config)], tmp_path / TRAINING_CONFIG)
-    published = {**config, "data": {"pairs": "pairs", "photos": str(Path("data/*.parquet")), "crop_size": 32}}
-    assert find_runs(tmp_path) == [Run("one", published)]
+    data = {
+        "pairs": "pairs",
+        "photos": str(Path("data/*.parquet")),
+        "left_out": [str(Path("splits/test.txt")), "unused.txt"],
+        "crop_size": 32,
+    }
+    assert find_runs(tmp_path) == [Run("one", {**config, "data": data})]
 
 
 @pytest.mark.parametrize("text", ["", "runs: 3", "runs: [{name: one}]", "- 1"])

@@ -76,6 +76,8 @@ def without_folders(value: Any) -> Any:
     """A configuration whose absolute paths are relative to the working directory, or else cut to their last part."""
     if isinstance(value, dict):
         return {name: without_folders(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [without_folders(item) for item in value]
     if not isinstance(value, str) or not Path(value).is_absolute():
         return value
     path, here = Path(value), Path.cwd()
