@@ -73,6 +73,12 @@ def test_pretraining_reads_everything_first():
         build(PretrainingConfig, {**values, "data": {"pairs": "x", "streaming": True}})
 
 
+def test_pretraining_takes_images_as_they_are():
+    values = {"attn_implementation": "sdpa", "image_mean": 0.5, "image_std": 0.5, "encoder": {}}
+    with pytest.raises(ValueError, match=re.escape("data.damage_probability is 0.5; it must be 0 to pretrain")):
+        build(PretrainingConfig, {**values, "data": {"pairs": "x", "damage_probability": 0.5}})
+
+
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("accelerate/*.yaml")), ids=lambda path: path.name)
 def test_accelerate_knows_every_field_of_a_launch_configuration(path):
     launch = load_config_from_file(str(path))

@@ -123,6 +123,8 @@ class PretrainingConfig:
     def __post_init__(self) -> None:
         whole = self.data.in_memory and not self.data.streaming and self.data.crops_per_pair is None
         require(whole, "data", self.data.pairs, "read into memory, without streaming or crops_per_pair, to pretrain")
+        damaged = self.data.damage_probability
+        require(damaged == 0, "data.damage_probability", damaged, "0 to pretrain, which takes images as they are")
         require(self.steps > 0, "steps", self.steps, "a positive number")
         require(0 <= self.unmasked_share <= 1, "unmasked_share", self.unmasked_share, "between 0 and 1")
 

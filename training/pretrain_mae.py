@@ -26,7 +26,7 @@ from training.checkpoints import newest_checkpoint, save_checkpoint
 from training.config import PretrainingConfig
 from training.config_file import parse_run, save_resolved
 from training.crops import ImageCrops, WeightedDraws
-from training.data import checked_pairs, read_photos, split_pairs
+from training.data import checked_pairs, read_photos, split_by_name
 from training.initialization import initialize_decoder_as_read_out
 from training.optimizer import adamw
 
@@ -101,7 +101,7 @@ def main() -> None:
     if accelerator.is_main_process:
         save_resolved(config, output_dir)
 
-    training_pairs, validation_pairs = split_pairs(checked_pairs(config.data), config.data.validation_pairs)
+    training_pairs, validation_pairs = split_by_name(checked_pairs(config.data), config.data)
     images = [image[None] for pair in training_pairs for image in pair]
     if config.data.photos is not None:
         images += read_photos(config.data.photos)
