@@ -3,7 +3,7 @@
 import torch
 
 from maefuse_hf.evaluation.baselines import BASELINES, average_with_detail, on_grey_levels
-from maefuse_hf.refinement import rule
+from maefuse_hf.evaluation.rule import rule
 
 
 def test_the_rule_on_grey_levels_is_the_rule_rounded():

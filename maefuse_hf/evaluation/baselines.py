@@ -2,13 +2,13 @@
 """What costs nothing: each source alone, their average and maximum, and the rule of pixel formulas."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from ..refinement import RULE as RULE_NUMBERS
-from ..refinement import refine, rule
+from ..guide import replace_detail
+from .rule import RULE as NUMBERS
+from .rule import rule
 
 VISIBLE_ALONE, INFRARED_ALONE, AVERAGE, MAXIMUM, RULE = (
     "visible alone",
@@ -30,7 +30,9 @@ def average_with_detail(infrared: Tensor, visible: Tensor) -> Tensor:
     Returns:
         `(B, 1, H, W)`, not clipped.
     """
-    return refine((infrared + visible) / 2, infrared, visible, replace(RULE_NUMBERS, darker_weight=None))
+    average = (infrared + visible) / 2
+    detail = (NUMBERS.detail_sigma, NUMBERS.detail_sharpness, NUMBERS.detail_floor)
+    return replace_detail(average, infrared, visible, *detail)
 
 
 def on_grey_levels(formula: Formula) -> Formula:
