@@ -26,8 +26,10 @@ FORMER_FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "gradient_loss_weight": ("loss_weights", lambda alpha: {**EQUATION_4, "gradient": alpha}),
 }
 
-# Fields of the rule that refined the images of version 0.1.0 and is no part of the model any more.
-FIELDS_OF_THE_RULE = ("contrast_gain", "detail_sigma")
+# Fields of the rule that refined the images of version 0.1.0 and is no part of the model any more: those that turned a
+# step of it on, and what else a checkpoint may hold of it.
+STEPS_OF_THE_RULE = ("contrast_gain", "darker_weight", "detail_sigma")
+FIELDS_OF_THE_RULE = (*STEPS_OF_THE_RULE, "contrast_outliers")
 
 # facebook/vit-mae-large, the encoder of the paper (section 3.1)
 VIT_MAE_LARGE = {
@@ -170,7 +172,7 @@ class MaeFuseConfig(PreTrainedConfig):
                 warnings.warn(f"{old} is now {new}; save the model again to store it so.", FutureWarning, stacklevel=2)
                 setattr(self, new, converted(kwargs.pop(old)))
         dropped = {name: kwargs.pop(name) for name in FIELDS_OF_THE_RULE if name in kwargs}
-        steps = [name for name, value in dropped.items() if value is not None]
+        steps = [name for name in STEPS_OF_THE_RULE if dropped.get(name) is not None]
         if steps:
             warnings.warn(
                 f"{', '.join(steps)}: version 0.1.0 refined its images by these, and no version does so any more, so "

@@ -104,7 +104,7 @@ def test_former_fields_load_with_a_warning(tmp_path):
     ("fields", "named"),
     [
         ({"contrast_gain": 1.7, "detail_sigma": 3.0}, "contrast_gain, detail_sigma"),
-        ({"detail_sigma": 3.0}, "detail_sigma"),
+        ({"darker_weight": 0.7, "contrast_outliers": 0.005}, "darker_weight"),
     ],
 )
 def test_fields_of_the_rule_are_dropped_with_a_warning(fields, named):
@@ -117,5 +117,5 @@ def test_fields_of_the_rule_are_dropped_with_a_warning(fields, named):
 def test_a_rule_that_was_off_is_not_missed():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        config = small_config(contrast_gain=None, detail_sigma=None)
+        config = small_config(contrast_gain=None, darker_weight=None, contrast_outliers=0.005)
     assert config.to_dict() == small_config().to_dict()
