@@ -36,3 +36,12 @@ def test_only_trainable_parameters_and_the_configured_moments():
     group = adamw(module, config, 0.5, steps=1, processes=1)[0].param_groups[0]
     assert [id(p) for p in group["params"]] == [id(module.weight)]
     assert (group["lr"], group["betas"], group["weight_decay"]) == (0.5, (0.8, 0.7), 0.3)
+
+
+def test_the_layer_of_trust_has_a_rate_of_its_own():
+    module = torch.nn.ModuleDict({"decoder": torch.nn.ModuleDict({"weigh": torch.nn.Linear(2, 2)})})
+    module["decoder"]["predict"] = torch.nn.Linear(2, 2)
+    others, trust = adamw(module, OptimizerConfig(trust_rate=20.0), 0.5, steps=1, processes=1)[0].param_groups
+    assert [id(p) for p in others["params"]] == [id(p) for p in module["decoder"]["predict"].parameters()]
+    assert [id(p) for p in trust["params"]] == [id(p) for p in module["decoder"]["weigh"].parameters()]
+    assert (others["lr"], trust["lr"]) == (0.5, 10.0)

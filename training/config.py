@@ -22,11 +22,14 @@ class OptimizerConfig:
     """Decoupled weight decay."""
     betas: tuple[float, float] = (0.9, 0.95)
     """Decay rates of AdamW's two moments."""
+    trust_rate: float = 1.0
+    """Learning rate of the decoder's layer of trust, in multiples of the others'."""
     max_grad_norm: float = 1.0
     """Gradients are scaled down to at most this norm."""
 
     def __post_init__(self) -> None:
         require(self.warmup_steps >= 0, "warmup_steps", self.warmup_steps, "zero or more")
+        require(self.trust_rate > 0, "trust_rate", self.trust_rate, "a positive number")
         require(self.max_grad_norm > 0, "max_grad_norm", self.max_grad_norm, "a positive number")
 
 

@@ -8,6 +8,10 @@ from transformers import get_scheduler
 from training.config import OptimizerConfig
 
 
+TRUST_LAYER = "decoder.weigh."
+"""Part of the names of the parameters whose rate is `trust_rate` times the others'."""
+
+
 def adamw(
     module: nn.Module, config: OptimizerConfig, learning_rate: float, steps: int, processes: int
 ) -> tuple[torch.optim.AdamW, LRScheduler]:
@@ -20,8 +24,16 @@ def adamw(
         steps: optimizer steps of the run.
         processes: how many run side by side; accelerate moves a prepared schedule on by as many steps at once.
     """
+    trainable = [(TRUST_LAYER in name, value) for name, value in module.named_parameters() if value.requires_grad]
+    groups = [
+        {"params": [value for of_trust, value in trainable if not of_trust]},
+        {
+            "params": [value for of_trust, value in trainable if of_trust],
+            "lr": config.trust_rate * learning_rate,
+        },
+    ]
     optimizer = torch.optim.AdamW(
-        [parameter for parameter in module.parameters() if parameter.requires_grad],
+        groups,
         lr=learning_rate,
         betas=config.betas,
         weight_decay=config.weight_decay,
