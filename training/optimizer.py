@@ -1,12 +1,13 @@
 """AdamW over what is trainable, and its learning-rate schedule."""
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import LRScheduler
 from transformers import get_scheduler
 
 from training.config import OptimizerConfig
-
 
 TRUST_LAYER = "decoder.weigh."
 """Part of the names of the parameters whose rate is `trust_rate` times the others'."""
@@ -25,7 +26,7 @@ def adamw(
         processes: how many run side by side; accelerate moves a prepared schedule on by as many steps at once.
     """
     trainable = [(TRUST_LAYER in name, value) for name, value in module.named_parameters() if value.requires_grad]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [value for of_trust, value in trainable if not of_trust]},
         {
             "params": [value for of_trust, value in trainable if of_trust],
