@@ -4,14 +4,12 @@ Only luminance is fused. The visible image travels along at its own size, to giv
 """
 
 import os
-import struct
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from transformers.image_processing_backends import PilBackend
 from transformers.image_processing_utils import BatchFeature
 from transformers.image_transforms import get_size_with_aspect_ratio
@@ -20,6 +18,7 @@ from transformers.processing_utils import Unpack
 
 from .colour import WHITE, recoloured, resized_luminance, to_uint8
 from .eight_bit import recoloured_8_bit, resized_luminance_8_bit
+from .image_files import decode
 
 ImageLike: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray | torch.Tensor
 ImagesLike: TypeAlias = ImageLike | Sequence[ImageLike]
@@ -30,8 +29,6 @@ Limits: TypeAlias = tuple[float, float]
 BOTH_WAYS = {"eight_bit", "resize_colour"}
 EIGHT_BIT_FILTERS = (PILImageResampling.BILINEAR, PILImageResampling.BICUBIC)
 CHANNEL_COUNTS = (1, 3, 4)
-# What Pillow's decoders raise on damaged files.
-DAMAGED = (OSError, EOFError, RuntimeError, SyntaxError, TypeError, ValueError, struct.error)
 # Keys that transformers itself writes into preprocessor_config.json.
 SERVICE_KEYS = {"auto_map", "feature_extractor_type", "image_processor_type", "processor_class"}
 
@@ -74,30 +71,6 @@ def list_images(images: ImagesLike | None, kind: str) -> list[tuple[str, ImageLi
     ]
 
 
-def decode(image: str | os.PathLike[str] | Image.Image, name: str) -> np.ndarray:
-    """A file or PIL image as (H, W) or (H, W, 3): wholly read, upright by its EXIF orientation, no alpha.
-
-    OSError if it is missing, unreadable or truncated.
-    """
-    try:
-        if isinstance(image, Image.Image):
-            upright = ImageOps.exif_transpose(image)
-        else:
-            # Opened by name, Pillow maps an uncompressed TIFF into memory and scrambles one that lies on its side.
-            with Path(image).open("rb") as file, Image.open(file) as source:
-                upright = ImageOps.exif_transpose(source)
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{name}: there is no such file. Check the path.") from error
-    except (*DAMAGED, Image.DecompressionBombError) as error:
-        raise OSError(
-            f"{name}: cannot be read ({error}). Copy or export the whole image again, as PNG, TIFF or JPEG."
-        ) from error
-    # Pillow's `convert` would clip what is deeper than 8 bits.
-    if upright.mode in ("L", "I", "F") or upright.mode.startswith("I;16"):
-        return np.asarray(upright)
-    return np.asarray(upright.convert("L" if upright.mode in ("1", "LA") else "RGB"))
-
-
 def to_channels_first(pixels: np.ndarray, prefer_first: bool, name: str) -> np.ndarray:
     """(H, W), (H, W, C) or (C, H, W) with C 1, 3 or 4 to (C, H, W) without alpha; ValueError if neither."""
     shape = pixels.shape
@@ -116,7 +89,7 @@ def read_pixels(image: ImageLike, name: str) -> np.ndarray:
     """One image as (C, H, W), C 1 or 3, in its own numbers, checked for what no setting can repair.
 
     Raises:
-        OSError: missing, unreadable or truncated.
+        OSError, ValueError: a file that `decode` does not read.
         ValueError: wrong type, dtype or shape; no pixel; NaN or infinity; every pixel the same.
     """
     if isinstance(image, torch.Tensor):
@@ -286,7 +259,7 @@ class MaeFuseImageProcessor(PilBackend):
             `resized_sizes`: (B, 2) int64, (height, width) before padding; only there if `size` is in force.
 
         Raises:
-            OSError: a file is missing, unreadable or truncated.
+            OSError: a file is missing, damaged, or of a format that is not read (`image_files.py`).
             TypeError: an unknown setting, or one that a call cannot override.
             ValueError: an image that cannot be used, two that do not fit together, pairs that cannot share a
                 batch, a setting out of range. The message names the image.

@@ -15,6 +15,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 from transformers import Pipeline
 
+from .image_files import open_image
 from .image_processing_maefuse import ImageLike, ImagesLike, MaeFuseImageProcessor
 
 PairMapping: TypeAlias = Mapping[str, ImageLike]
@@ -178,7 +179,7 @@ def fetched(image: ImageLike, name: str, timeout: float | None) -> ImageLike:
             content = base64.b64decode(image.partition(",")[2], validate=True)
         else:
             content = httpx.get(image, timeout=timeout, follow_redirects=True).raise_for_status().content
-        return Image.open(BytesIO(content))
+        return open_image(BytesIO(content), name)
     except (httpx.HTTPError, httpx.InvalidURL, binascii.Error, OSError) as error:
         shown = image if len(image) <= LONGEST_NAME else f"{image[:LONGEST_NAME]}…"
         raise OSError(f"{name} ({shown}): no image could be had from there ({error}). Check the address.") from error

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image
+from PIL import Image
 from transformers.feature_extraction_utils import BatchFeature
 
-from maefuse_hf import MaeFuseImageProcessor, MaeFuseModel, MaeFuseOutput
+from maefuse_hf import MaeFuseImageProcessor, MaeFuseModel, MaeFuseOutput, image_files
 from maefuse_hf.colour import to_uint8
-from maefuse_hf.image_processing_maefuse import DAMAGED
+from maefuse_hf.image_files import FORMATS_TEXT
 from maefuse_hf.strategies import CONTOURS, DEFAULT_CONTOUR, DEFAULT_FUSION, Contour, FusionStrategy
 from maefuse_hf.visualization import PALETTES, seen_infrared, thermal_overlay
 
@@ -23,9 +23,6 @@ MOST_PIXELS = 30_000_000
 """The largest image that is decoded, whatever it shall be reduced to."""
 
 EVEN_GREY = 0.5
-
-LYING_ORIENTATIONS = range(5, 9)
-"""Values of the EXIF orientation under which width and height change places."""
 
 
 @dataclass(frozen=True)
@@ -154,11 +151,13 @@ def open_image(path: str | None, name: str) -> Image.Image:
     if path is None:
         raise ValueError(f"The {name} is missing. Give both: a thermal image and a photo of the same scene.")
     try:
-        image = Image.open(io.BytesIO(Path(path).read_bytes()))
+        content = Path(path).read_bytes()
     except FileNotFoundError as error:
         raise OSError(f"The {name} is no longer here: uploads are deleted soon. Upload it again.") from error
-    except (OSError, Image.DecompressionBombError) as error:
-        raise OSError(f"The {name} is no image that can be read. Give PNG, TIFF, JPEG or WebP.") from error
+    try:
+        image = image_files.open_image(io.BytesIO(content), f"The {name}")
+    except OSError as error:
+        raise OSError(f"The {name} is no image that can be read. Give {FORMATS_TEXT}.") from error
     width, height = image.size
     if width * height > MOST_PIXELS:
         raise ValueError(
@@ -167,14 +166,14 @@ def open_image(path: str | None, name: str) -> Image.Image:
         )
     try:
         image.load()
-    except DAMAGED as error:
+    except Exception as error:
         raise OSError(f"The {name} is damaged and cannot be read to its end. Copy or export it again.") from error
     return image
 
 
 def check_sizes(pair: UploadedPair, settings: Settings) -> None:
     """Raise a `ValueError` that says what to tick where the images differ in size."""
-    infrared, visible = upright_size(pair.infrared), upright_size(pair.visible)
+    infrared, visible = upright_size(pair.infrared, "infrared image"), upright_size(pair.visible, "photo")
     if infrared != visible and not settings.resize_infrared:
         raise ValueError(
             f"The infrared image is {infrared[0]} × {infrared[1]} pixels, the photo {visible[0]} × {visible[1]}. If "
@@ -182,10 +181,9 @@ def check_sizes(pair: UploadedPair, settings: Settings) -> None:
         )
 
 
-def upright_size(image: Image.Image) -> tuple[int, int]:
+def upright_size(image: Image.Image, name: str) -> tuple[int, int]:
     """(width, height) as the image is to be looked at."""
-    lies = image.getexif().get(ExifTags.Base.Orientation) in LYING_ORIENTATIONS
-    return image.size[::-1] if lies else image.size
+    return image.size[::-1] if image_files.lies_on_its_side(image, f"The {name}") else image.size
 
 
 def limited(settings: Settings, size_limit: int) -> Settings:

@@ -112,8 +112,7 @@ class Handlers:
         pair = open_pair(*files)
         before = shown(self.fuser.seen(pair, chosen)), shown(ImageOps.exif_transpose(pair.visible))
         path = self.path_of(fused)
-        assert path is not None  # this runs only after `fuse` made it
-        with Image.open(path) as image:
+        with open_image(path, "fused image") as image:
             after = shown(image)
         return (before[1], after), (before[0], after), path, (*files, chosen)
 

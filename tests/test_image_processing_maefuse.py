@@ -742,7 +742,8 @@ def test_remote_code(tmp_path, monkeypatch):
     repository = tmp_path / "repository"
     MaeFuseImageProcessor(size_divisor=8).save_pretrained(repository)
     saved = {path.name for path in repository.iterdir()}
-    assert saved == {"colour.py", "eight_bit.py", "image_processing_maefuse.py", "preprocessor_config.json"}
+    code = {"colour.py", "eight_bit.py", "image_files.py", "image_processing_maefuse.py"}
+    assert saved == {*code, "preprocessor_config.json"}
     configuration = json.loads((repository / "preprocessor_config.json").read_text())
     # An Auto class would find the installed package first.
     remote_class: Any = get_class_from_dynamic_module(configuration["auto_map"]["AutoImageProcessor"], repository)

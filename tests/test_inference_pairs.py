@@ -81,3 +81,20 @@ def test_a_folder_in_neither_layout(tmp_path):
         find_pairs(tmp_path)
     with pytest.raises(ValueError, match=r"no is no folder, so it holds neither metadata\.jsonl nor"):
         find_pairs(tmp_path / "no")
+
+
+def test_what_macos_leaves_on_foreign_disks_is_no_image(tmp_path):
+    infrared = touch(tmp_path / "infrared", "a.png", "._a.png", "._b.png")
+    visible = touch(tmp_path / "visible", "a.png")
+    pairs, problems = match_pairs(infrared, visible)
+    assert [pair.name for pair in pairs] == ["a"] and problems == []
+
+
+def test_images_of_formats_that_are_not_read_are_named(tmp_path):
+    infrared = touch(tmp_path / "infrared", "a.png", "b.eps")
+    visible = touch(tmp_path / "visible", "a.png")
+    pairs, problems = match_pairs(infrared, visible)
+    assert [pair.name for pair in pairs] == ["a"]
+    assert problems == [
+        f"{infrared / 'b.eps'} is of a format that is not read. Give PNG, TIFF, JPEG, WebP, BMP, PPM/PGM or GIF."
+    ]

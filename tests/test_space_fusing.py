@@ -132,7 +132,7 @@ class TestSizes:
         file = io.BytesIO()
         pair.visible.transpose(Image.Transpose.ROTATE_90).save(file, "PNG", exif=exif)
         lying = Image.open(file)
-        assert lying.size == (68, 84) and upright_size(lying) == (84, 68)
+        assert lying.size == (68, 84) and upright_size(lying, "photo") == (84, 68)
         check_sizes(UploadedPair(pair.infrared, lying), Settings())
 
 

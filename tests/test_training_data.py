@@ -176,7 +176,7 @@ class TestTables:
         table = datasets.Dataset.from_dict({"infrared": [image], "visible": [image]}, features=features)
         table.to_parquet(tmp_path / "a.parquet")
         data = small(tmp_path / "*.parquet", streaming=streaming, validation_pairs=1)
-        with pytest.raises(ValueError, match="row 0: cannot identify image file"):
+        with pytest.raises(ValueError, match="row 0: infrared: cannot be read"):
             split_stream(data) if streaming else checked_pairs(data)
 
     def test_photographs_become_luminance(self, tmp_path):
@@ -184,3 +184,25 @@ class TestTables:
         table.to_parquet(tmp_path / "a.parquet")
         (photo,) = read_photos(str(tmp_path / "*.parquet"))
         assert np.array_equal(photo, ramp(6, 7)[None])
+
+
+def test_columns_of_images_are_read_in_named_formats_alone(tmp_path):
+    eps = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\n{} loop\n"
+    cells = [{"bytes": eps, "path": None}]
+    table = datasets.Dataset.from_dict({"infrared": cells, "visible": cells, "image": cells})
+    for column in table.column_names:
+        table = table.cast_column(column, datasets.Image(decode=False))
+    table.to_parquet(tmp_path / "pairs.parquet")
+    with pytest.raises(ValueError, match=r"row 0: infrared: cannot be read \(it is no image of a known format"):
+        checked_pairs(small(tmp_path / "pairs.parquet"))
+    with pytest.raises(OSError, match=r"image: cannot be read \(it is no image of a known format"):
+        read_photos(str(tmp_path / "pairs.parquet"))
+
+
+def test_columns_may_hold_paths(tmp_path):
+    save_pair(tmp_path, "1", ramp(6, 8), ramp(6, 8)[::-1])
+    cells = {half: [{"bytes": None, "path": str(tmp_path / half / "1.png")}] for half in ("infrared", "visible")}
+    features = datasets.Features({half: datasets.Image(decode=False) for half in cells})
+    datasets.Dataset.from_dict(cells, features=features).to_parquet(tmp_path / "pairs.parquet")
+    pair = checked_pairs(small(tmp_path / "pairs.parquet"))[0]
+    assert np.array_equal(pair, [ramp(6, 8), ramp(6, 8)[::-1]])

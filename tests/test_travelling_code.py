@@ -18,6 +18,7 @@ TRAVELS = {
     "fusion_attention.py",
     "fusion_modules.py",
     "guide.py",
+    "image_files.py",
     "image_processing_maefuse.py",
     "input_checks.py",
     "loading.py",

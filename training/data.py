@@ -14,14 +14,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from maefuse_hf import MaeFuseImageProcessor
 from maefuse_hf.colour import luminance_8_bit
+from maefuse_hf.image_files import load_upright, open_image
 from maefuse_hf.inference import PairPaths, find_pairs
 from training.config import DataConfig
 
@@ -71,9 +74,18 @@ def read_row(table: datasets.Dataset, index: int) -> np.ndarray:
 
 def decode_row(row: dict[str, Any]) -> np.ndarray:
     """A row of encoded images as `read_pair` gives it."""
-    import datasets
+    return read_pair(*(open_cell(row[column], column) for column in PAIR_COLUMNS))
 
-    return read_pair(*(datasets.Image().decode_example(row[column]) for column in PAIR_COLUMNS))
+
+def open_cell(cell: dict[str, Any], name: str) -> Image.Image:
+    """The image of an undecoded cell of a dataset's image column; errors as of `open_image`."""
+    from datasets.utils.file_utils import xopen
+
+    content = cell["bytes"]
+    if content is None:
+        with xopen(cell["path"], "rb") as file:
+            content = file.read()
+    return open_image(BytesIO(content), name)
 
 
 def read_pair(infrared: Any, visible: Any) -> np.ndarray:
@@ -276,4 +288,10 @@ def read_photos(files: str) -> list[np.ndarray]:
     import datasets
 
     photos = datasets.load_dataset("parquet", data_files=files, split="train").select_columns("image")
-    return [luminance_8_bit(row["image"])[None] for row in tqdm(photos, desc="reading photos", unit="photo")]
+    photos = photos.cast_column("image", datasets.Image(decode=False))
+    return [read_photo(row["image"])[None] for row in tqdm(photos, desc="reading photos", unit="photo")]
+
+
+def read_photo(cell: dict[str, Any]) -> np.ndarray:
+    """`(H, W)` uint8 luminance of a photograph in an undecoded cell."""
+    return luminance_8_bit(load_upright(open_cell(cell, "image"), "image"))

@@ -13,7 +13,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..colour import luminance_8_bit, to_uint8
-from ..image_processing_maefuse import MaeFuseImageProcessor, decode, load_rgb
+from ..image_files import decode
+from ..image_processing_maefuse import MaeFuseImageProcessor, load_rgb
 from ..inference.pair_fusion import FusedPair, fuse_pair
 from ..inference.pairs import PairPaths, find_pairs, images_by_name
 from ..metrics import fusion_metrics, hot_target_survival

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from ..image_files import FORMATS_TEXT, image_suffixes
+
 
 @dataclass(frozen=True)
 class PairPaths:
@@ -21,6 +23,9 @@ METADATA = "metadata.jsonl"
 """The file by which a folder in the `imagefolder` layout of datasets says which of its files make a pair."""
 
 METADATA_COLUMNS = ("infrared_file_name", "visible_file_name")
+
+APPLE_DOUBLE = "._"
+"""How the names of the files begin in which macOS keeps what foreign disks cannot hold."""
 
 
 def find_pairs(folder: Path) -> tuple[list[PairPaths], list[str]]:
@@ -82,7 +87,11 @@ def match_pairs(infrared_folder: Path, visible_folder: Path) -> tuple[list[PairP
         OSError: if a folder does not exist or cannot be read.
     """
     infrared, visible = images_by_name(infrared_folder), images_by_name(visible_folder)
-    problems = []
+    problems = [
+        f"{path} is of a format that is not read. Give {FORMATS_TEXT}."
+        for folder in (infrared_folder, visible_folder)
+        for path in unread_images(folder)
+    ]
     for here, there, other in ((infrared, visible, visible_folder), (visible, infrared, infrared_folder)):
         for name, paths in here.items():
             if name not in there:
@@ -98,10 +107,19 @@ def match_pairs(infrared_folder: Path, visible_folder: Path) -> tuple[list[PairP
 
 
 def images_by_name(folder: Path) -> dict[str, list[Path]]:
-    """The files of a folder that Pillow has a reader for, by name without suffix."""
-    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    """The files of a folder with a suffix of the formats that are read, by name without suffix.
+
+    What macOS puts beside files on foreign disks, `._name.png`, is no image.
+    """
+    suffixes = image_suffixes()
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
-        if path.is_file() and path.suffix.lower() in suffixes:
+        if path.is_file() and path.suffix.lower() in suffixes and not path.name.startswith(APPLE_DOUBLE):
             found.setdefault(path.stem, []).append(path)
     return found
+
+
+def unread_images(folder: Path) -> list[Path]:
+    """The files of a folder that by their suffix are images of formats that are not read."""
+    suffixes = Image.registered_extensions().keys() - image_suffixes()
+    return [path for path in sorted(folder.iterdir()) if path.is_file() and path.suffix.lower() in suffixes]
