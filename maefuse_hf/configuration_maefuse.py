@@ -1,13 +1,16 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
 """Configuration of MaeFuse: every architectural number, once."""
 
+import logging
+import math
 import warnings
-from collections.abc import Callable
-from dataclasses import field
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import field, fields
+from typing import Any, Literal, get_args
 
 from huggingface_hub.dataclasses import strict
-from transformers import AutoConfig, PreTrainedConfig
+from huggingface_hub.errors import StrictDataclassError
+from transformers import AutoConfig, PreTrainedConfig, ViTMAEConfig
 from transformers.configuration_utils import SubConfigSpec
 from transformers.pipelines import PIPELINE_REGISTRY
 
@@ -30,6 +33,15 @@ FORMER_FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
 # step of it on, and what else a checkpoint may hold of it.
 STEPS_OF_THE_RULE = ("contrast_gain", "darker_weight", "detail_sigma")
 FIELDS_OF_THE_RULE = (*STEPS_OF_THE_RULE, "contrast_outliers")
+
+# Keys of config.json that are no fields and that transformers reads or writes.
+SERVICE_KEYS = {"_attn_implementation_internal", "_commit_hash", "attn_implementation", "auto_map", "custom_pipelines"}
+SERVICE_KEYS |= {"_name_or_path", "model_type", "name_or_path", "transformers_version"}
+
+# How the names of fields end that hold a size or a number of parts.
+SIZES = ("hidden_size", "intermediate_size", "patch_size", "image_size", "num_attention_heads", "num_channels")
+
+logger = logging.getLogger(__name__)
 
 # facebook/vit-mae-large, the encoder of the paper (section 3.1)
 VIT_MAE_LARGE = {
@@ -180,6 +192,8 @@ class MaeFuseConfig(PreTrainedConfig):
                 FutureWarning,
                 stacklevel=2,
             )
+        if unknown := sorted(kwargs.keys() - SERVICE_KEYS):
+            logger.warning("The configuration has unknown keys, which change nothing: %s.", ", ".join(unknown))
         super().__post_init__(**kwargs)
         if self.fusion_num_attention_heads is None:
             self.fusion_num_attention_heads = self.encoder_config.num_attention_heads
@@ -187,9 +201,30 @@ class MaeFuseConfig(PreTrainedConfig):
             self.fusion_intermediate_size = self.encoder_config.intermediate_size
         self.check_sizes()
 
+    @classmethod
+    def from_dict(cls, config_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """A configuration from what `config.json` holds; whole numbers stand for floating point ones too.
+
+        Raises:
+            ValueError: if it is of another model, or a value has the wrong type or is out of range.
+        """
+        if not isinstance(config_dict, dict):
+            raise ValueError(f"config.json holds a {type(config_dict).__name__} instead of named fields.")
+        if (model_type := config_dict.get("model_type", cls.model_type)) != cls.model_type:
+            raise ValueError(f"config.json has model_type {model_type!r}; MaeFuse needs {cls.model_type!r}.")
+        encoder = config_dict.get("encoder_config")
+        values = with_floats(config_dict, cls)
+        if isinstance(encoder, dict):
+            values["encoder_config"] = with_floats(encoder, ViTMAEConfig)
+        try:
+            return super().from_dict(values, **kwargs)
+        except StrictDataclassError as error:
+            raise ValueError(f"config.json cannot be used. {' '.join(str(error).split())}") from error
+
     def check_sizes(self) -> None:
         """Raise the `ValueError`s of the class; no validator of `@strict`, which would wrap them in its own error."""
         encoder = self.encoder_config
+        check_numbers(self)
         if encoder.model_type != "vit_mae":
             raise ValueError(f"encoder_config has model_type {encoder.model_type!r}; MaeFuse needs 'vit_mae'.")
         if not isinstance(encoder.patch_size, int) or not isinstance(encoder.image_size, int):
@@ -234,6 +269,49 @@ class MaeFuseConfig(PreTrainedConfig):
                 f"image_mean has {len(self.image_mean)} and image_std {len(self.image_std)} numbers; the encoder has "
                 f"{encoder.num_channels} channels and needs one for each."
             )
+
+
+def check_numbers(config: MaeFuseConfig) -> None:
+    """Raise a `ValueError` for sizes below 1, NaN and infinity, and standard deviations that are not above 0."""
+    encoder = config.encoder_config
+    for name, holder in (("", config), ("encoder_config.", encoder)):
+        for one in fields(holder):
+            value = getattr(holder, one.name)
+            if not all_finite(value):
+                raise ValueError(f"{name}{one.name}={value}; finite numbers are needed.")
+            if one.name.endswith(SIZES) and isinstance(value, int) and value < 1:
+                raise ValueError(f"{name}{one.name}={value}; it must be at least 1.")
+    if min(config.image_std, default=1) <= 0:
+        raise ValueError(f"image_std={list(config.image_std)}; images are divided by it, so it must be above 0.")
+
+
+def all_finite(value: Any) -> bool:
+    """Whether no number in a field, itself or in a list or mapping, is NaN or infinite."""
+    if isinstance(value, Mapping):
+        return all(map(all_finite, value.values()))
+    if isinstance(value, (list, tuple)):
+        return all(map(all_finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def with_floats(values: Mapping[str, Any], config_class: Any) -> dict[str, Any]:
+    """The same fields, whole numbers as floating point ones where the class wants these."""
+    kinds = {one.name: one.type for one in fields(config_class)}
+    return {name: as_floats(value) if holds_floats(kinds.get(name)) else value for name, value in values.items()}
+
+
+def holds_floats(kind: Any) -> bool:
+    """Whether a field of this type, such as `float | None` or `list[float]`, holds floating point numbers."""
+    return kind is float or any(map(holds_floats, get_args(kind)))
+
+
+def as_floats(value: Any) -> Any:
+    """A whole number, or all of them in a list or mapping, as floating point ones; anything else as it is."""
+    if isinstance(value, dict):
+        return {name: as_floats(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [as_floats(one) for one in value]
+    return float(value) if type(value) is int else value
 
 
 __all__ = ["MaeFuseConfig"]

@@ -224,6 +224,14 @@ class MaeFuseImageProcessor(PilBackend):
             raise TypeError(f"No such setting: {', '.join(unknown)}. There are {', '.join(known)}.")
         super().__init__(**kwargs)  # type: ignore[misc]
 
+    @classmethod
+    def from_dict(cls, image_processor_dict: dict[str, Any], **kwargs: Any) -> Any:
+        """A processor from what `preprocessor_config.json` holds; a `ValueError` for an unknown or wrong setting."""
+        try:
+            return super().from_dict(image_processor_dict, **kwargs)
+        except TypeError as error:
+            raise ValueError(f"preprocessor_config.json cannot be used. {error}") from error
+
     def __call__(  # type: ignore[override]
         self,
         infrared: ImagesLike,
@@ -285,8 +293,8 @@ class MaeFuseImageProcessor(PilBackend):
                 f"`resample` is {kwargs['resample']}; with `eight_bit` it must be one of "
                 f"{', '.join(f'{filter.value} ({filter.name.lower()})' for filter in EIGHT_BIT_FILTERS)}."
             )
-        if kwargs["size_divisor"] < 1:
-            raise ValueError(f"`size_divisor` is {kwargs['size_divisor']}. Give at least 1.")
+        if not isinstance(kwargs["size_divisor"], int) or kwargs["size_divisor"] < 1:
+            raise ValueError(f"`size_divisor` is {kwargs['size_divisor']}. Give a whole number, at least 1.")
         return kwargs
 
     def _preprocess_image_like_inputs(  # type: ignore[override]

@@ -3,9 +3,13 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from transformers import ViTMAEModel
 from transformers.utils import cached_file
 
@@ -27,9 +31,10 @@ def load_encoder(pretrained_encoder: str | os.PathLike[str]) -> tuple[ViTMAEMode
             f"{pretrained_encoder} is a file of torch.save, no folder that transformers saved. "
             "maefuse_hf.conversion.model_from_encoder takes it, and reads it without running what it holds."
         )
-    loaded = ViTMAEModel.from_pretrained(
-        pretrained_encoder, mask_ratio=0.0, output_loading_info=True, ignore_mismatched_sizes=True
-    )
+    with readable_errors(pretrained_encoder):
+        loaded = ViTMAEModel.from_pretrained(
+            pretrained_encoder, mask_ratio=0.0, output_loading_info=True, ignore_mismatched_sizes=True
+        )
     encoder, info = cast(tuple[ViTMAEModel, dict[str, Any]], loaded)
     refuse_incomplete(f"{pretrained_encoder} as a ViTMAEModel", info, allowed_prefix="decoder.")
     preprocessor = cached_file(
@@ -43,6 +48,19 @@ def load_encoder(pretrained_encoder: str | os.PathLike[str]) -> tuple[ViTMAEMode
         # a folder on this machine means nothing to whoever loads the model elsewhere
         encoder.config.name_or_path = ""
     return encoder, statistics
+
+
+@contextmanager
+def readable_errors(checkpoint: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what damaged weights and wrong configurations raise into an `OSError` or a `ValueError` of one line."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(
+            f"{checkpoint}: model.safetensors cannot be read ({error}). Download or copy it again, whole."
+        ) from error
+    except StrictDataclassError as error:
+        raise ValueError(f"{checkpoint}: config.json cannot be used. {' '.join(str(error).split())}") from error
 
 
 def refuse_incomplete(what: str, info: dict[str, Any], allowed_prefix: str | None) -> None:

@@ -19,7 +19,7 @@ from .decoder import MaeFuseDecoder
 from .fusion_attention import GlobalAttention, LocalAttention, PointwiseAttention
 from .fusion_modules import ComparativeFusionModule, FusionAttention, MergingFusionModule
 from .input_checks import check_attentions, check_inputs, content_size
-from .loading import load_encoder, refuse_incomplete
+from .loading import load_encoder, readable_errors, refuse_incomplete
 from .losses import fusion_terms, require_fusion_terms, weighted_sum
 from .merging_block import MergingBlock
 from .position_embedding import interpolate_position_embedding, sincos_position_embedding
@@ -466,14 +466,13 @@ class MaeFuseModel(MaeFusePreTrainedModel):
 
         Raises:
             ValueError: if the checkpoint lacks weights, has others or has them in other sizes; all are listed.
-            OSError: if there is no such checkpoint.
+            OSError: if there is no such checkpoint, or its weights are damaged or no safetensors.
         """
         return_info = kwargs.pop("output_loading_info", False)
-        loaded = super().from_pretrained(
-            pretrained_model_name_or_path,
-            *args,
-            **{**kwargs, "output_loading_info": True, "ignore_mismatched_sizes": True},
-        )
+        # a pickle could run code, and no MaeFuse was ever saved as one
+        fixed = {"output_loading_info": True, "ignore_mismatched_sizes": True, "use_safetensors": True}
+        with readable_errors(pretrained_model_name_or_path):
+            loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **{**kwargs, **fixed})
         model, info = cast(tuple[MaeFuseModel, dict[str, Any]], loaded)
         refuse_incomplete(f"{pretrained_model_name_or_path} as a {cls.__name__}", info, allowed_prefix=None)
         return (model, info) if return_info else model

@@ -137,3 +137,30 @@ class TestRenaming:
         assert tensor_shape("it", self.STACKED, "qkv", 2) == (6, 3)
         with pytest.raises(ValueError, match=r"it: qkv has the shape \(6, 3\); 4 dimensions are needed"):
             tensor_shape("it", self.STACKED, "qkv", 4)
+
+
+class Calls:
+    """Names a file to be written by whoever unpickles it without care."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 4, 5])
+@pytest.mark.parametrize("plain", [True, False])
+def test_a_malicious_file_is_called_one_and_torch_s_advice_is_not_passed_on(tmp_path, protocol, plain):
+    file, evidence = tmp_path / "evil.pth", tmp_path / "was_here"
+    content = {"model": {"weight": Calls(evidence)}}
+    if plain:
+        file.write_bytes(pickle.dumps(content, protocol))
+    else:
+        torch.save(content, file, pickle_protocol=protocol)
+    with pytest.raises(
+        ValueError, match=r"evil.pth (would run|holds more than tensors, which could run) code"
+    ) as caught:
+        read_tensors(file)
+    assert "weights_only" not in str(caught.value) and "\n" not in str(caught.value)
+    assert not evidence.exists()

@@ -599,7 +599,7 @@ def test_images_that_cannot_be_used(processor, infrared, visible, message):
         ({"visible_range": (0, float("inf"))}, "`visible_range` is (0, inf). Give two finite numbers"),
         ({"percentiles": (1, 2, 3)}, "`percentiles` is (1, 2, 3). Give two finite numbers"),
         ({"percentiles": (-1, 99)}, "`percentiles` is (-1, 99). Give percentages from 0 to 100."),
-        ({"size_divisor": 0}, "`size_divisor` is 0. Give at least 1."),
+        ({"size_divisor": 0}, "`size_divisor` is 0. Give a whole number, at least 1."),
         (
             {"size": {"height": 0, "width": 8}},
             "`size` is {'height': 0, 'width': 8}. Give 'height' and 'width', or",

@@ -1,3 +1,7 @@
+import json
+import re
+import shutil
+
 import numpy as np
 import pytest
 import torch
@@ -84,3 +88,95 @@ def test_a_device_that_is_not_there():
         load_checkpoint(device="cuda:99")
     with pytest.raises(ValueError, match="Device 'warp' cannot be used here"):
         load_checkpoint(device="warp")
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("saved")
+    small_model().save_pretrained(folder)
+    MaeFuseImageProcessor(size_divisor=8).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def copied(saved, tmp_path):
+    return shutil.copytree(saved, tmp_path / "copy")
+
+
+def change(file, **fields):
+    """Set fields of a JSON file; "a.b" is field b of a."""
+    content = json.loads(file.read_text())
+    for name, value in fields.items():
+        *path, last = name.split("__")
+        holder = content
+        for key in path:
+            holder = holder[key]
+        holder[last] = value
+    file.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"decoder_num_attention_heads": 0}, "decoder_num_attention_heads=0; it must be at least 1."),
+        ({"fusion_num_attention_heads": 0}, "fusion_num_attention_heads=0; it must be at least 1."),
+        ({"encoder_config__num_attention_heads": 0}, "encoder_config.num_attention_heads=0; it must be at least 1."),
+        ({"encoder_config__patch_size": 0}, "encoder_config.patch_size=0; it must be at least 1."),
+        ({"fusion_layer_norm_eps": float("nan")}, "fusion_layer_norm_eps=nan; finite numbers are needed."),
+        ({"image_mean": [0.5, float("nan"), 0.5]}, "image_mean=[0.5, nan, 0.5]; finite numbers are needed."),
+        ({"encoder_config__layer_norm_eps": float("inf")}, "encoder_config.layer_norm_eps=inf; finite numbers"),
+        ({"image_std": [0.0, 1.0, 1.0]}, "image_std=[0.0, 1.0, 1.0]; images are divided by it"),
+        ({"image_std": [1.0, -1.0, 1.0]}, "image_std=[1.0, -1.0, 1.0]; images are divided by it"),
+        ({"model_type": "bert"}, "config.json has model_type 'bert'; MaeFuse needs 'maefuse'."),
+        ({"tile_size": "16"}, "config.json cannot be used. Validation error for field 'tile_size'"),
+        ({"encoder_config__hidden_size": "32"}, "config.json cannot be used. Validation error for field 'hidden_size'"),
+    ],
+    ids=lambda value: None if isinstance(value, str) else next(iter(value)),
+)
+def test_a_wrong_configuration_is_said_in_one_line(copied, fields, message):
+    change(copied / "config.json", **fields)
+    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+        load_checkpoint(copied, "cpu")
+    assert "\n" not in str(caught.value)
+
+
+def test_whole_numbers_stand_for_floating_point_ones(copied):
+    whole = {"initializer_range": 1, "image_mean": [0, 0, 0], "image_std": [1, 1, 1], "loss_weights": {"intensity": 1}}
+    change(copied / "config.json", **whole, encoder_config__mask_ratio=0)
+    config = load_checkpoint(copied, "cpu")[0].config
+    assert {name: getattr(config, name) for name in whole} == whole
+    assert type(config.initializer_range) is float and type(config.loss_weights["intensity"]) is float
+
+
+def test_unknown_keys_are_said(copied, caplog):
+    load_checkpoint(copied, "cpu")
+    assert not [message for message in caplog.messages if "unknown" in message]
+    change(copied / "config.json", tile_sise=3)
+    load_checkpoint(copied, "cpu")
+    assert "The configuration has unknown keys, which change nothing: tile_sise." in caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [({"tile": 1}, "No such setting: tile"), ({"size_divisor": "8"}, "`size_divisor` is 8. Give a whole number")],
+)
+def test_a_wrong_preprocessor_configuration(copied, setting, message):
+    change(copied / "preprocessor_config.json", **setting)
+    with pytest.raises(ValueError, match=message):
+        load_checkpoint(copied, "cpu")
+
+
+@pytest.mark.parametrize("part", ["half", "nothing", "other bytes"])
+def test_damaged_weights(copied, part):
+    weights = copied / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes({"half": whole[: len(whole) // 2], "nothing": b"", "other bytes": bytes(range(200))}[part])
+    with pytest.raises(OSError, match=r"copy: model.safetensors cannot be read \(.*\). Download or copy it again"):
+        load_checkpoint(copied, "cpu")
+
+
+def test_a_pickle_is_not_loaded(copied):
+    (copied / "model.safetensors").unlink()
+    torch.save(small_model().state_dict(), copied / "pytorch_model.bin")
+    with pytest.raises(OSError, match=r"no file named model\.safetensors"):
+        load_checkpoint(copied, "cpu")

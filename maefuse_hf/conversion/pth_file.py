@@ -4,10 +4,12 @@
 import argparse
 import pathlib
 import pickle
+import pickletools
 import struct
-from collections.abc import Callable, Iterable, Mapping
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
 import numpy as np
 import torch
@@ -31,6 +33,8 @@ HARMLESS: list[Callable | tuple[Callable, str]] = [
     (NUMPY_SCALAR, "numpy._core.multiarray.scalar"),
     (NUMPY_SCALAR, "numpy.core.multiarray.scalar"),
 ]
+# Instructions of a pickle that name or call functions.
+CALLS = {"GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "REDUCE", "STACK_GLOBAL"}
 WEIGHTS = ("model", "state_dict")
 WRAPPERS = {"module", "_orig_mod"}
 # What torch raises, besides its own error, on bytes that are no checkpoint.
@@ -64,7 +68,9 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "Unsupported global" not in str(error) and "Unsupported class" not in str(error):
-            raise unreadable(path, error) from error
+            if not would_call_functions(path):
+                raise unreadable(path, error) from error
+            raise ValueError(f"{path} would run code when it is loaded, and was not. Do not use it.") from error
         raise ValueError(
             f"{path} holds more than tensors, which could run code when it is loaded: {first_sentences(error)} If you "
             "trust it, load it where it came from and save the tensors alone: torch.save(checkpoint['model'], ...)."
@@ -84,6 +90,30 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
+def would_call_functions(path: Path) -> bool:
+    """Whether a file is, or holds as `torch.save` writes it, a pickle with instructions that call functions."""
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            return any(names_functions(file))
+    with zipfile.ZipFile(path) as archive:
+        for name in archive.namelist():
+            if name.endswith(".pkl"):
+                with archive.open(name) as file:
+                    if any(names_functions(file)):
+                        return True
+    return False
+
+
+def names_functions(pickled: IO[bytes]) -> Iterator[bool]:
+    """For each instruction of a pickle, none of which is carried out, whether it names or calls a function."""
+    try:
+        for instruction, _, _ in pickletools.genops(pickled):
+            yield instruction.name in CALLS
+    except ValueError:
+        # no pickle, or none from here on
+        return
+
+
 def unreadable(path: Path, error: Exception) -> OSError:
     """The error for a file that is cut off or no checkpoint."""
     return OSError(
@@ -95,6 +125,7 @@ def first_sentences(error: Exception) -> str:
     """The part of torch's message that says what it met, without its advice to load the file unsafely."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     met = [line for line in lines if "Unsupported" in line or "GLOBAL" in line]
+    lines = [line for line in lines if "weights_only" not in line]
     return " ".join((met or lines or [type(error).__name__])[:1])[:300]
 
 
