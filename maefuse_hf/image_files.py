@@ -1,5 +1,5 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
-"""Image files of users: which formats are read, and what becomes of files that are damaged or would be misread.
+"""Image files of users: which formats are read and written, and what becomes of damaged files and of misread ones.
 
 Pillow chooses its reader by a file's content. Some readers start other programs (EPS: Ghostscript) and many raise
 whatever a damaged file makes them raise, so only the formats named here are read, and their errors become our own.
@@ -8,7 +8,7 @@ whatever a damaged file makes them raise, so only the formats named here are rea
 import logging
 import os
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, ImageOps
@@ -27,6 +27,23 @@ logger = logging.getLogger(__name__)
 def image_suffixes() -> set[str]:
     """The suffixes of the formats that are read and written, in lower case, with the dot."""
     return {suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS}
+
+
+def write_image(image: Image.Image, path: Path, **options: Any) -> None:
+    """Write an image in the format of its suffix, `options` as in Pillow's `save`.
+
+    It is written beside and then renamed, so that under its name there is the whole image or what was there before.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.partial")
+    try:
+        with beside.open("wb") as file:
+            image.save(file, Image.registered_extensions()[path.suffix.lower()], **options)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def open_image(file: BinaryIO, name: str) -> Image.Image:

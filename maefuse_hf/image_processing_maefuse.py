@@ -33,6 +33,14 @@ CHANNEL_COUNTS = (1, 3, 4)
 SERVICE_KEYS = {"auto_map", "feature_extractor_type", "image_processor_type", "processor_class"}
 
 
+class NoContentError(ValueError):
+    """Every pixel of an image is the same; `name` is what error messages call the image."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
 def pad_to_multiple(planes: np.ndarray, divisor: int) -> np.ndarray:
     """Pad (C, H, W) at the bottom and right by reflection until H and W are multiples of `divisor`.
 
@@ -113,9 +121,10 @@ def read_pixels(image: ImageLike, name: str) -> np.ndarray:
         raise ValueError(f"{name}: the image holds NaN or infinity. Replace these pixels first.")
     if (pixels == pixels[:, :1, :1]).all():
         value = ", ".join(map(str, pixels[:, 0, 0].tolist()))
-        raise ValueError(
+        raise NoContentError(
+            name,
             f"{name}: the image has no content, every pixel is {value}. Check the lens cap, the shutter "
-            "(thermal cameras close it to calibrate) and the decoder of the file."
+            "(thermal cameras close it to calibrate) and the decoder of the file.",
         )
     return pixels
 

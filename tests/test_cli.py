@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 
@@ -68,7 +69,7 @@ def test_folders_are_fused_pair_by_pair(folders, checkpoint, capsys):
     assert status == 0
     for number in range(3):
         assert Image.open(folders / "out" / f"{number}.png").size == (80 + number, 64)
-    assert "3 pairs, 0 problems" in capsys.readouterr().out
+    assert f"3 images written to {folders / 'out'}, 0 problems." in capsys.readouterr().out
 
 
 def test_one_bad_pair_is_reported_and_the_rest_is_done(folders, checkpoint, capsys):
@@ -126,6 +127,14 @@ def test_a_fixed_range_of_deep_images(tmp_path, checkpoint):
         ("infrared/0.png", "visible/0.jpg", "infrared/0.png", "is one of the inputs"),
         ("infrared/0.png", "visible/0.jpg", "infrared/1.png/out.png", "Cannot make the folder"),
         ("infrared", "visible", "infrared", "is one of the inputs"),
+        ("infrared", "visible", "visible", "is one of the inputs"),
+        ("infrared", "visible", "link", "is one of the inputs"),
+        ("infrared/0.png", "visible/0.jpg", "hard.png", "is one of the inputs"),
+        ("infrared/0.png", "visible/0.jpg", "loop.png", "loop.png cannot be used: Too many levels of symbolic links"),
+        ("infrared/0.png", "visible/0.jpg", "out.ico", "has no image suffix that can be written"),
+        ("infrared/0.png", "visible/0.jpg", "out.pdf", "has no image suffix that can be written"),
+        ("nothing", "visible", "out", "nothing: there is no such file or folder"),
+        ("infrared", "nothing", "out", "nothing: there is no such file or folder"),
         ("empty", "empty", "out", "hold no images"),
         ("infrared/none.png", "visible/0.jpg", "out.png", "there is no such file"),
     ],
@@ -135,6 +144,9 @@ def test_what_cannot_work_is_said_and_nothing_is_written(
 ):
     (folders / "empty").mkdir()
     (folders / "taken.png").mkdir()
+    (folders / "link").symlink_to(folders / "visible")
+    (folders / "hard.png").hardlink_to(folders / "infrared" / "0.png")
+    (folders / "loop.png").symlink_to(folders / "loop.png")
     before = sorted(path for path in folders.rglob("*"))
     paths = folders / infrared, folders / visible, "-o", folders / output
     assert fuse(folders, *paths, checkpoint=checkpoint) == 1
@@ -146,7 +158,83 @@ def test_what_cannot_work_is_said_and_nothing_is_written(
 def test_no_such_model(folders, capsys):
     pair = folders / "infrared" / "0.png", folders / "visible" / "0.jpg"
     assert fuse(folders, *pair, "-o", folders / "out.png", checkpoint=folders / "nothing") == 1
-    assert "nothing" in capsys.readouterr().err
+    message = (
+        f"maefuse: {folders / 'nothing'}: there is no such folder, and this is no name on the Hub. Check the path."
+    )
+    assert capsys.readouterr().err.strip() == message
+    assert fuse(folders, *pair, "-o", folders / "out.png", checkpoint=pair[0]) == 1
+    assert "is a file; a model is a folder" in capsys.readouterr().err
+
+
+def fuse_folders(folders, checkpoint, *choices):
+    paths = folders / "infrared", folders / "visible", "-o", folders / "out"
+    return fuse(folders, *paths, *choices, checkpoint=checkpoint)
+
+
+def test_a_second_run_does_what_is_left(folders, checkpoint, capsys):
+    assert fuse_folders(folders, checkpoint) == 0
+    whole = (folders / "out" / "0.png").read_bytes()
+    (folders / "out" / "0.png").write_bytes(b"mine")
+    (folders / "out" / "1.png").write_bytes(b"")
+    (folders / "out" / "2.png").unlink()
+    capsys.readouterr()
+    assert fuse_folders(folders, checkpoint) == 0
+    expected = "2 images written to .*, 0 problems, 1 were there already (--overwrite makes them again).\n"
+    assert re.fullmatch(expected.replace("(", r"\(").replace(")", r"\)"), capsys.readouterr().out)
+    assert (folders / "out" / "0.png").read_bytes() == b"mine"
+    assert Image.open(folders / "out" / "1.png").size == (81, 64)
+    assert fuse_folders(folders, checkpoint, "--overwrite") == 0
+    assert (folders / "out" / "0.png").read_bytes() == whole
+    assert {path.name for path in (folders / "out").iterdir()} == {"0.png", "1.png", "2.png"}
+
+
+def test_where_nothing_can_be_fused_that_is_said_and_no_folder_made(folders, checkpoint, capsys):
+    for number in range(3):
+        (folders / "infrared" / f"{number}.png").rename(folders / "infrared" / f"{number}0.png")
+    assert fuse_folders(folders, checkpoint) == 1
+    assert capsys.readouterr().out == "Nothing was written, 6 problems.\n"
+    assert not (folders / "out").exists()
+
+
+def test_a_shutter_that_closes_takes_no_frame_out_of_a_folder(folders, checkpoint, capsys):
+    closed = folders / "infrared" / "1.png"
+    Image.new("L", (81, 64), 70).save(closed)
+    assert fuse_folders(folders, checkpoint) == 0
+    printed = capsys.readouterr()
+    assert "1: infrared" in printed.err and "every pixel is 70" in printed.err
+    assert "The visible image was written as it is." in printed.err
+    assert "3 images written" in printed.out and "1 of them the visible image alone, 0 problems" in printed.out
+    visible = Image.open(folders / "visible" / "1.jpg")
+    assert np.array_equal(Image.open(folders / "out" / "1.png"), visible)
+    # one pair is another matter
+    assert fuse(folders, closed, folders / "visible" / "1.jpg", "-o", folders / "o.png", checkpoint=checkpoint) == 1
+    assert not (folders / "o.png").exists()
+
+
+def test_a_closed_lens_cap_of_the_visible_camera_is_a_problem(folders, checkpoint, capsys):
+    Image.new("L", (81, 64), 0).save(folders / "visible" / "1.jpg")
+    assert fuse_folders(folders, checkpoint) == 1
+    assert not (folders / "out" / "1.png").exists()
+
+
+def test_files_that_make_pillow_raise_anything_end_no_folder_run(folders, checkpoint, capsys):
+    (folders / "infrared" / "0.png").write_bytes(b"qoif" + bytes(10))
+    (folders / "infrared" / "1.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n{} loop\n")
+    assert fuse_folders(folders, checkpoint) == 1
+    errors = capsys.readouterr().err
+    assert "0: infrared" in errors and "1: infrared" in errors and "Traceback" not in errors
+    assert [path.name for path in (folders / "out").iterdir()] == ["2.png"]
+
+
+def test_stopping_ends_with_a_sentence_and_leaves_nothing_half_written(folders, checkpoint, capsys, monkeypatch):
+    def stop(self, file, *_, **__):
+        file.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Image.Image, "save", stop)
+    assert fuse_folders(folders, checkpoint) == 130
+    assert capsys.readouterr().err.strip().endswith("maefuse: stopped. Every file that was written before is whole.")
+    assert list((folders / "out").iterdir()) == []
 
 
 def test_usage_errors_exit_with_two():

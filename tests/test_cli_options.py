@@ -37,3 +37,20 @@ def test_inputs_are_not_overwritten_by_whatever_way_they_are_named(tmp_path):
     refuse_overwriting([tmp_path / "b.png"], [source])
     with pytest.raises(ValueError, match="is one of the inputs"):
         refuse_overwriting([tmp_path / "b.png", tmp_path / "sub" / ".." / "a.png"], [source])
+
+
+def test_hard_links_and_folders_count_as_inputs_too(tmp_path):
+    source = tmp_path / "a.png"
+    source.touch()
+    (tmp_path / "b.png").hardlink_to(source)
+    (tmp_path / "link").symlink_to(tmp_path)
+    for output, read in ((tmp_path / "b.png", source), (tmp_path / "link", tmp_path)):
+        with pytest.raises(ValueError, match="is one of the inputs"):
+            refuse_overwriting([output], [read])
+
+
+def test_links_that_lead_nowhere_are_said(tmp_path):
+    for name, other in (("a.png", "b.png"), ("b.png", "a.png")):
+        (tmp_path / name).symlink_to(tmp_path / other)
+    with pytest.raises(OSError, match=r"a\.png cannot be used: Too many levels of symbolic links"):
+        refuse_overwriting([tmp_path / "a.png"], [])

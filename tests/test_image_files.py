@@ -10,7 +10,7 @@ from foreign_images import png_bytes, ppm_bytes, tiff_bytes
 from PIL import EpsImagePlugin, Image
 
 from maefuse_hf import image_files
-from maefuse_hf.image_files import FORMATS, decode, image_suffixes, load_upright, open_image
+from maefuse_hf.image_files import FORMATS, decode, image_suffixes, load_upright, open_image, write_image
 
 PACKAGE = Path(image_files.__file__).parent
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\n{} loop\n%%EOF\n"
@@ -178,3 +178,27 @@ def test_an_opened_image_is_turned_upright():
     assert image.size == (8, 6)
     assert image_files.lies_on_its_side(image, "photo")
     assert (np.asarray(load_upright(image, "photo")) == np.rot90(ramp(6, 8), -1)).all()
+
+
+class TestWrite:
+    def test_the_suffix_chooses_the_format_and_options_go_on(self, tmp_path):
+        image = Image.fromarray(ramp(6, 8))
+        for name, kind in (("a.PNG", "PNG"), ("a.jpg", "JPEG"), ("a.tif", "TIFF"), ("a.webp", "WEBP")):
+            write_image(image, tmp_path / name)
+            assert Image.open(tmp_path / name).format == kind
+        write_image(image, tmp_path / "b.jpg", quality=5)
+        assert (tmp_path / "b.jpg").stat().st_size < (tmp_path / "a.jpg").stat().st_size
+        assert len(list(tmp_path.iterdir())) == 5
+
+    def test_what_was_there_stays_until_the_new_one_is_whole(self, tmp_path, monkeypatch):
+        path = saved(tmp_path, b"before")
+
+        def fail(self, file, *_, **__):
+            file.write(b"half")
+            assert path.read_bytes() == b"before"
+            raise OSError("the disk is full")
+
+        monkeypatch.setattr(Image.Image, "save", fail)
+        with pytest.raises(OSError, match="the disk is full"):
+            write_image(Image.fromarray(ramp(6, 8)), path)
+        assert path.read_bytes() == b"before" and list(tmp_path.iterdir()) == [path]

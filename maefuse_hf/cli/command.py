@@ -13,9 +13,12 @@ from .demo import add_demo
 from .evaluate import add_evaluate
 from .fuse import add_fuse
 
+STOPPED = 130
+"""The exit status after Ctrl-C, as shells have it."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status: 0, 1 if something could not be fused or measured."""
+    """Run the command line; returns the exit status: 0, 1 if something could not be fused or measured, or `STOPPED`."""
     options = build_parser().parse_args(arguments)
     logging.disable_progress_bar()
     try:
@@ -23,6 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         print(f"maefuse: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("maefuse: stopped. Every file that was written before is whole.", file=sys.stderr)
+        return STOPPED
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -10,6 +10,7 @@ from ..evaluation.runner import (
     read_source,
     require_size,
 )
+from ..image_files import write_image
 from ..visualization.captioned_row import side_by_side
 from ..visualization.zoom import CHOICE_OF_PATCH, differing_patch, patch_at, with_patch
 from .options import (
@@ -51,7 +52,7 @@ def compare_images(options: argparse.Namespace) -> int:
     size = images[names[0]].size
     patch = patch_at(options.zoom, size) if options.zoom else differing_patch(list(images.values()))
     make_folder(options.output.parent)
-    side_by_side(with_patch(images, patch)).save(options.output)
+    write_image(side_by_side(with_patch(images, patch)), options.output)
     print(f"Patch at {patch.left},{patch.top}, {patch.width}×{patch.height} px. Look at {options.output}")
     return 0
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..example_scene.scene import render_example_pair
+from ..image_files import write_image
 from ..inference.checkpoint import load_checkpoint
 from ..inference.pair_fusion import fuse_pair
 from ..visualization.captioned_row import side_by_side
@@ -36,8 +37,8 @@ def write_demo(options: argparse.Namespace) -> int:
     fused = fuse_pair(model, processor, infrared, visible).image
     images = {"infrared": infrared, "visible": visible, "fused": fused}
     for name, image in images.items():
-        image.save(options.output / f"{name}.png")
+        write_image(image, options.output / f"{name}.png")
     together = options.output / "side_by_side.png"
-    side_by_side(images).save(together)
+    write_image(side_by_side(images), together)
     print(f"Look at {together}")
     return 0

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import torch
-from PIL import Image
 
+from ..image_files import FORMATS_TEXT, image_suffixes
 from ..strategies import CONTOURS, DEFAULT_CONTOUR, DEFAULT_FUSION, FUSION_STRATEGIES
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -42,17 +42,33 @@ def make_folder(folder: Path) -> None:
 
 
 def require_image_suffix(path: Path) -> None:
-    """Raise a `ValueError` where Pillow would not know what kind of image to write."""
-    kinds = Image.registered_extensions()
-    if kinds.get(path.suffix.lower()) not in Image.SAVE:
-        raise ValueError(f"{path} has no image suffix that can be written; name it like fused.png.")
+    """Raise a `ValueError` where a path does not name an image of a format that is written."""
+    if path.suffix.lower() not in image_suffixes():
+        raise ValueError(
+            f"{path} has no image suffix that can be written; name it like fused.png. There are {FORMATS_TEXT}."
+        )
     if path.is_dir():
         raise ValueError(f"{path} is a folder; -o names the image to write.")
 
 
 def refuse_overwriting(outputs: Iterable[Path], sources: Iterable[Path]) -> None:
-    """Raise a `ValueError` if an image that shall be written would replace one that is read."""
-    read = {path.resolve() for path in sources}
+    """Raise a `ValueError` if what shall be written, an image or a folder, is one that is read, under any name.
+
+    An `OSError` says where a name leads nowhere, as links do that lead to each other.
+    """
+    read = set().union(*map(file_identities, sources))
     for output in outputs:
-        if output.resolve() in read:
+        if read & file_identities(output):
             raise ValueError(f"{output} is one of the inputs; choose another name with -o.")
+
+
+def file_identities(path: Path) -> set[str | tuple[int, int]]:
+    """By what a file is known under whatever name: where links end, and, if it is there, its place on the disk."""
+    real = os.path.realpath(path)
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return {real}
+    except OSError as error:
+        raise OSError(f"{path} cannot be used: {error.strerror}. Choose another.") from error
+    return {real, (status.st_dev, status.st_ino)}

@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..colour import luminance_8_bit, to_uint8
-from ..image_files import decode
+from ..image_files import decode, write_image
 from ..image_processing_maefuse import MaeFuseImageProcessor, load_rgb
 from ..inference.pair_fusion import FusedPair, fuse_pair
 from ..inference.pairs import PairPaths, find_pairs, images_by_name
@@ -333,7 +333,7 @@ def evaluate(
             dataset, pair, systems, definition, device, (dataset, pair) in for_stability
         )
         if images and images_folder is not None:
-            side_by_side(images).save(image_path(images_folder, dataset, pair))
+            write_image(side_by_side(images), image_path(images_folder, dataset, pair))
         done.append((number, rows, problems))
     results = sorted(processes.gather(done), key=lambda result: result[0])
     all_problems = [f"{dataset.name}: {problem}" for dataset in datasets for problem in dataset.problems]

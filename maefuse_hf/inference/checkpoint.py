@@ -5,6 +5,8 @@ import os
 from pathlib import Path
 
 import torch
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id
 
 from ..image_processing_maefuse import MaeFuseImageProcessor
 from ..modeling_maefuse import MaeFuseModel
@@ -30,11 +32,25 @@ def load_checkpoint(
         ValueError: if the checkpoint does not fit the model, or the device is unknown or not there.
     """
     source = SHIPPED_CHECKPOINT if model is None else model
+    refuse_no_folder(source)
     place = torch_device(device)
     return (
         MaeFuseModel.from_pretrained(source, dtype=dtype).to(place).eval(),
         MaeFuseImageProcessor.from_pretrained(source),
     )
+
+
+def refuse_no_folder(source: str | os.PathLike[str]) -> None:
+    """Raise an `OSError` for what is neither a folder nor, by its form, a name on the Hub."""
+    path = Path(source)
+    if path.is_file():
+        raise OSError(f"{source} is a file; a model is a folder. `maefuse convert` makes one of a .pth file.")
+    if path.is_dir():
+        return
+    try:
+        validate_repo_id(str(source))
+    except HFValidationError as error:
+        raise OSError(f"{source}: there is no such folder, and this is no name on the Hub. Check the path.") from error
 
 
 def torch_device(device: str | None) -> torch.device:

@@ -2,6 +2,7 @@
 """Which image files show the same scene: by name in two folders, or as `metadata.jsonl` says."""
 
 import json
+from collections.abc import Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,19 +108,22 @@ def match_pairs(infrared_folder: Path, visible_folder: Path) -> tuple[list[PairP
 
 
 def images_by_name(folder: Path) -> dict[str, list[Path]]:
-    """The files of a folder with a suffix of the formats that are read, by name without suffix.
-
-    What macOS puts beside files on foreign disks, `._name.png`, is no image.
-    """
-    suffixes = image_suffixes()
+    """The files of a folder with a suffix of the formats that are read, by name without suffix."""
     found: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()):
-        if path.is_file() and path.suffix.lower() in suffixes and not path.name.startswith(APPLE_DOUBLE):
-            found.setdefault(path.stem, []).append(path)
+    for path in files_with(image_suffixes(), folder):
+        found.setdefault(path.stem, []).append(path)
     return found
 
 
 def unread_images(folder: Path) -> list[Path]:
     """The files of a folder that by their suffix are images of formats that are not read."""
-    suffixes = Image.registered_extensions().keys() - image_suffixes()
-    return [path for path in sorted(folder.iterdir()) if path.is_file() and path.suffix.lower() in suffixes]
+    return files_with(Image.registered_extensions().keys() - image_suffixes(), folder)
+
+
+def files_with(suffixes: Set[str], folder: Path) -> list[Path]:
+    """The files of a folder with one of these suffixes, in order, without those that macOS puts beside them."""
+    return [
+        path
+        for path in sorted(folder.iterdir())
+        if path.is_file() and path.suffix.lower() in suffixes and not path.name.startswith(APPLE_DOUBLE)
+    ]
