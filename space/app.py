@@ -17,8 +17,8 @@ from upkeep import choose_cache, keep_deleting
 CACHE = choose_cache()
 
 import gradio as gr
-from fusing import GAMMA_RANGE, NO_PALETTE, SIZE_LIMIT_RANGE, DemoFusion, Settings
-from handlers import EXAMPLES, Handlers
+from fusing import GAMMA_RANGE, MOST_PIXELS, NO_PALETTE, SIZE_LIMIT_RANGE, DemoFusion, Settings
+from handlers import EXAMPLES, Handlers, UploadedFile
 from theme import CSS, THEME
 
 from maefuse_hf.inference import load_checkpoint
@@ -43,7 +43,8 @@ Autoencoders for Infrared and Visible Image Fusion via Guided Training*.
 
 - The two images must show the same view, pixel by pixel: nothing is aligned.
 - It shows where something is warm, not how warm. Do not rely on it where safety is at stake.
-- Deep (16-bit) infrared, PNG or TIFF, is scaled by its own percentiles. At most {LARGEST_FILE.upper()} a file.
+- Deep (16-bit) infrared, PNG or TIFF, is scaled by its own percentiles. At most {LARGEST_FILE.upper()} and
+  {MOST_PIXELS / 1e6:g} million pixels an image.
 - Uploads and results are deleted from the server within {(DELETE_AFTER_S + DELETE_EVERY_S) // 60} minutes. Nothing of
   them is kept.
 - From a program: the endpoint `/fuse`, which is also a tool for MCP clients; see “Use via API” below.
@@ -224,7 +225,7 @@ def slider(before: str, elem_id: str) -> gr.ImageSlider:
 
 def image_input(label: str, sources: list[Any], elem_id: str) -> gr.Image:
     """Where an image is uploaded, pasted or taken; its file goes on as it is, at its own depth."""
-    return gr.Image(
+    image = gr.Image(
         label=label,
         sources=sources,
         type="filepath",
@@ -234,6 +235,8 @@ def image_input(label: str, sources: list[Any], elem_id: str) -> gr.Image:
         buttons=["fullscreen"],
         elem_id=elem_id,
     )
+    image.data_model = UploadedFile
+    return image
 
 
 def captioned(texts: Mapping[str, str]) -> list[gr.Image]:

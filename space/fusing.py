@@ -19,10 +19,12 @@ from maefuse_hf.visualization import PALETTES, seen_infrared, thermal_overlay
 NO_PALETTE = "none"
 GAMMA_RANGE = (0.2, 3.0)
 SIZE_LIMIT_RANGE = (256, 2048)
-MOST_PIXELS = 30_000_000
-"""The largest image that is decoded, whatever it shall be reduced to."""
+MOST_PIXELS = 12_500_000
+"""The largest image that is decoded, whatever it shall be reduced to: the result has the photo's size, and memory grows
+with it. Photos of 4032 × 3024 pixels, as phones take them, are within."""
 
 EVEN_GREY = 0.5
+LONGEST_QUOTED = 60
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Settings:
     resize_infrared: stretch infrared to the photo's size where they differ.
 
     Raises:
-        ValueError: a number out of range, or an unknown palette or contour.
+        ValueError: a value of another type or out of range, or an unknown palette or contour.
     """
 
     colour: bool = True
@@ -48,16 +50,29 @@ class Settings:
     resize_infrared: bool = False
 
     def __post_init__(self) -> None:
+        for name, switch in (("colour", self.colour), ("resize_infrared", self.resize_infrared)):
+            if not isinstance(switch, bool):
+                raise ValueError(f"The setting {name} is {shortened(switch)}; choose True or False.")
         for name, value, (low, high) in (
             ("infrared gamma", self.infrared_gamma, GAMMA_RANGE),
             ("size limit", self.size_limit, SIZE_LIMIT_RANGE),
         ):
-            if not isinstance(value, (int, float)) or not low <= value <= high:
-                raise ValueError(f"The {name} is {value}; choose {low} to {high}.")
-        if self.palette != NO_PALETTE and self.palette not in PALETTES:
-            raise ValueError(f"There is no palette {self.palette!r}; choose {NO_PALETTE}, {', '.join(PALETTES)}.")
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+                raise ValueError(f"The {name} is {shortened(value)}; choose {low} to {high}.")
+        if self.palette not in (NO_PALETTE, *PALETTES):
+            raise ValueError(
+                f"There is no palette {shortened(self.palette)}; choose {NO_PALETTE}, {', '.join(PALETTES)}."
+            )
         if self.contour not in CONTOURS:
-            raise ValueError(f"Contours cannot come from {self.contour!r}; choose one of {', '.join(CONTOURS)}.")
+            raise ValueError(
+                f"Contours cannot come from {shortened(self.contour)}; choose one of {', '.join(CONTOURS)}."
+            )
+
+
+def shortened(value: object) -> str:
+    """What came instead of a setting, as much of it as a message has room for."""
+    text = repr(value)
+    return text if len(text) <= LONGEST_QUOTED else f"{text[:LONGEST_QUOTED]}…"
 
 
 @dataclass(frozen=True)
@@ -161,8 +176,8 @@ def open_image(path: str | None, name: str) -> Image.Image:
     width, height = image.size
     if width * height > MOST_PIXELS:
         raise ValueError(
-            f"The {name} is too large: {width} × {height} pixels are {width * height / 1e6:.0f} million, and "
-            f"{MOST_PIXELS / 1e6:.0f} million are the most. Reduce it first."
+            f"The {name} is too large: {width} × {height} pixels are {width * height / 1e6:.1f} million, and "
+            f"{MOST_PIXELS / 1e6:g} million are the most. Reduce it first."
         )
     try:
         image.load()

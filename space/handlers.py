@@ -1,6 +1,7 @@
 """What the page's events do: files and settings in, values for components out, problems as messages."""
 
 import functools
+import html
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,9 +11,11 @@ import gradio as gr
 import numpy as np
 import torch
 from fusing import NO_PALETTE, DemoFusion, Settings, as_grey_image, limited, open_image, open_pair
+from gradio.data_classes import ImageData
 from insights import blend_weight_image, enlarged, feature_images, has_blend_weights, infrared_blend_weights
 from measured import as_table, measure
 from PIL import Image, ImageOps
+from pydantic import ValidationError
 from zero_gpu import on_gpu
 
 from maefuse_hf import MaeFuseOutput
@@ -36,12 +39,17 @@ LONGEST_LOOKED_INTO = 512
 PNG_MODES = ("L", "RGB", "RGBA", "I;16")
 REMEMBERED_EXAMPLES = 64
 
+NO_FILE = "An image must come as an uploaded file, or as handle_file(…) of gradio_client gives it."
+
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
 
 def said(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]:
-    """Turn the errors that are meant for people into messages on the page, without traceback or path."""
+    """Turn the errors that are meant for people into messages on the page, without traceback or path.
+
+    The page shows messages as HTML, so that whatever a message quotes is escaped.
+    """
 
     @functools.wraps(function)
     def wrapper(*arguments: Parameters.args, **options: Parameters.kwargs) -> Result:
@@ -49,9 +57,21 @@ def said(function: Callable[Parameters, Result]) -> Callable[Parameters, Result]
             return function(*arguments, **options)
         except (OSError, ValueError) as error:
             message = error.strerror if isinstance(error, OSError) and error.filename else str(error)
-            raise gr.Error(f"{message}", title="Not fused", print_exception=False) from error
+            raise gr.Error(html.escape(f"{message}", quote=False), title="Not fused", print_exception=False) from error
 
     return wrapper
+
+
+class UploadedFile(ImageData):
+    """An uploaded image as Gradio checks it before any handler runs; whatever is none is answered with a sentence."""
+
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Any:
+        """As in pydantic; a `gr.Error` in place of its own."""
+        try:
+            return super().model_validate(obj, **options)
+        except ValidationError as error:
+            raise gr.Error(NO_FILE, title="Not fused", print_exception=False) from error
 
 
 class Handlers:
@@ -151,9 +171,13 @@ class Handlers:
         Gradio checks only what a client marks as a file, so that it is checked here again.
 
         Raises:
-            ValueError: if the path is neither an upload nor an example.
+            ValueError: if it is no file as Gradio hands it over, or its path is neither an upload nor an example.
         """
-        if upload is None or upload["path"] is None:
+        if upload is None:
+            return None
+        if not isinstance(upload, dict) or not isinstance(upload.get("path"), (str, type(None))):
+            raise ValueError(NO_FILE)
+        if upload.get("path") is None:
             return None
         path = Path(upload["path"]).resolve()
         if not any(path.is_relative_to(folder.resolve()) for folder in (self.folder, EXAMPLES)):

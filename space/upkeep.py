@@ -1,6 +1,9 @@
-"""The folder for uploads and results: one of our own, emptied of everything old."""
+"""The folder for uploads and results: one for each process, emptied of everything old, gone when the process ends."""
 
+import atexit
+import contextlib
 import os
+import shutil
 import tempfile
 import threading
 import time
@@ -11,11 +14,41 @@ CACHE_NAME = "maefuse-space"
 
 
 def choose_cache() -> Path:
-    """Give Gradio a folder that nobody else uses, within the one it would use; to be called before it is imported."""
-    parent = os.environ.get(CACHE_VARIABLE) or tempfile.gettempdir()
-    folder = Path(parent) / CACHE_NAME
+    """Give Gradio a folder of this process alone, within the one it would use; to be called before it is imported.
+
+    The folder goes when the process ends. What processes left that were killed goes now.
+    """
+    parent = Path(os.environ.get(CACHE_VARIABLE) or tempfile.gettempdir()) / CACHE_NAME
+    folder = parent / str(os.getpid())
+    for left in parent.glob("*"):
+        if left == folder or not (left.name.isdecimal() and is_running(int(left.name))):
+            remove(left)
     os.environ[CACHE_VARIABLE] = str(folder)
+    atexit.register(remove, folder)
     return folder
+
+
+def is_running(process: int) -> bool:
+    """Whether there is a process of this number; where that cannot be asked without harm, it is taken to be there."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        # it belongs to somebody else
+        return True
+    return True
+
+
+def remove(path: Path) -> None:
+    """Delete a file, or a folder with all that is in it; what somebody else deletes first or owns is passed over."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with contextlib.suppress(FileNotFoundError, PermissionError):
+        path.unlink()
 
 
 def delete_old(folder: Path, age_s: float) -> None:

@@ -141,6 +141,26 @@ class TestServer:
         event = httpx.post(f"{url}gradio_api/call/fuse", json={"data": data}).json()["event_id"]
         return httpx.get(f"{url}gradio_api/call/fuse/{event}", timeout=30).text
 
+    @pytest.mark.parametrize(
+        ("position", "value", "message"),
+        [
+            (0, "a.png", "An image must come as an uploaded file"),
+            (0, [1], "An image must come as an uploaded file"),
+            (2, "yes", "The setting colour is 'yes'"),
+            (3, ["none"], "There is no palette"),
+            (3, "<b>gold</b>", "There is no palette '&lt;b&gt;gold"),
+            (4, "much", "The infrared gamma is 'much'"),
+            (6, {"a": 1}, "The size limit is"),
+        ],
+    )
+    def test_wrong_types_are_answered_with_a_sentence(self, url, files, position, value, message):
+        image = {"path": self.upload(url, files / "visible.png").json()[0], "meta": FILE}
+        data = [image, image, True, "none", 1.0, "cfm", 1024, True]
+        data[position] = value
+        event = httpx.post(f"{url}gradio_api/call/fuse", json={"data": data}).json()["event_id"]
+        answer = httpx.get(f"{url}gradio_api/call/fuse/{event}", timeout=30).text
+        assert "event: error" in answer and message in answer and "Traceback" not in answer
+
     def upload(self, url, file):
         with file.open("rb") as opened:
             return httpx.post(f"{url}gradio_api/upload", files={"files": opened})

@@ -45,7 +45,14 @@ class TestSettings:
         [
             ("infrared_gamma", 0.1, "The infrared gamma is 0.1; choose 0.2 to 3.0"),
             ("infrared_gamma", float("nan"), "gamma is nan"),
-            ("infrared_gamma", "1", "gamma is 1; choose"),
+            ("infrared_gamma", "1", "gamma is '1'; choose"),
+            ("infrared_gamma", True, "gamma is True; choose"),
+            ("size_limit", [1024], r"size limit is \[1024\]; choose"),
+            ("palette", ["none"], r"no palette \['none'\]; choose none"),
+            ("palette", {"a": "b" * 900}, r"no palette \{'a': 'b{53}…; choose none"),
+            ("contour", None, "Contours cannot come from None"),
+            ("colour", "yes", "The setting colour is 'yes'; choose True or False"),
+            ("resize_infrared", 1, "The setting resize_infrared is 1; choose True or False"),
             ("size_limit", 9000, "The size limit is 9000; choose 256 to 2048"),
             ("size_limit", None, "size limit is None"),
             ("palette", "gold", "no palette 'gold'; choose none, ironbow"),
@@ -176,7 +183,7 @@ class TestOpen:
     def test_too_many_pixels(self, tmp_path):
         side = int(MOST_PIXELS**0.5) + 1
         Image.new("1", (side, side)).save(tmp_path / "large.png")
-        with pytest.raises(ValueError, match=f"The photo is too large: {side} × {side} pixels are 30 million"):
+        with pytest.raises(ValueError, match=rf"too large: {side} × {side} pixels are 12\.5 million, and 12\.5"):
             open_image(str(tmp_path / "large.png"), "photo")
 
 

@@ -77,6 +77,18 @@ class TestFuse:
             handlers.fuse({"path": None}, uploads[1])
 
 
+class TestTypes:
+    @pytest.mark.parametrize("upload", ["a.png", 3, ["a.png"], {"path": 3}, {"path": ["a.png"]}, True])
+    def test_what_is_no_file_is_said(self, handlers, uploads, upload):
+        for pair in ((upload, uploads[1]), (uploads[0], upload)):
+            with pytest.raises(gr.Error, match="An image must come as an uploaded file"):
+                handlers.fuse(*pair)
+
+    def test_no_path_at_all_is_a_missing_image(self, handlers, uploads):
+        with pytest.raises(gr.Error, match="The photo is missing"):
+            handlers.fuse(uploads[0], {})
+
+
 class TestPaths:
     @pytest.mark.parametrize("path", ["/etc/passwd", "{cache}/../beside.png", "{examples}/../app.py", "link"])
     def test_no_other_file_is_opened(self, handlers, uploads, path, tmp_path):
@@ -103,6 +115,11 @@ class TestSaid:
         with pytest.raises(gr.Error, match="No space left") as error:
             refuse(OSError(28, "No space left", "/secret/file.png"))
         assert "secret" not in error.value.message
+
+    def test_html_is_escaped(self, handlers, uploads):
+        with pytest.raises(gr.Error) as error:
+            handlers.fuse(*uploads, palette="<img src=x onerror=alert(1)>")
+        assert "no palette '&lt;img src=x onerror=alert(1)&gt;'" in error.value.message
 
     def test_defects_stay_defects(self):
         @said

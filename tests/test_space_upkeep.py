@@ -1,5 +1,8 @@
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import upkeep
 
@@ -39,7 +42,30 @@ def test_it_is_done_again_and_again(tmp_path):
 
 def test_the_cache_is_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
-    assert upkeep.choose_cache() == tmp_path / "maefuse-space"
-    assert os.environ["GRADIO_TEMP_DIR"] == str(tmp_path / "maefuse-space")
+    folder = tmp_path / "maefuse-space" / str(os.getpid())
+    assert upkeep.choose_cache() == folder
+    assert os.environ["GRADIO_TEMP_DIR"] == str(folder)
     monkeypatch.delenv("GRADIO_TEMP_DIR")
-    assert upkeep.choose_cache().name == "maefuse-space"
+    assert upkeep.choose_cache().parent.name == "maefuse-space"
+
+
+def test_what_killed_processes_left_goes_at_the_next_start(tmp_path, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    cache = tmp_path / "maefuse-space"
+    left = [cache / str(ended.pid) / "a" / "old.png", cache / "0123" / "from before.png", cache / "stray.png"]
+    kept = cache / str(os.getppid()) / "in use.png"
+    for path in (*left, kept):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    left[1].parent.rename(cache / "other")
+    upkeep.choose_cache()
+    assert list(cache.rglob("*.png")) == [kept]
+
+
+def test_the_folder_goes_with_the_process(tmp_path):
+    program = "import upkeep; folder = upkeep.choose_cache(); folder.mkdir(parents=True); (folder / 'a.png').touch()"
+    environment = {**os.environ, "GRADIO_TEMP_DIR": str(tmp_path), "PYTHONPATH": str(Path(upkeep.__file__).parent)}
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment)
+    assert list((tmp_path / "maefuse-space").iterdir()) == []
