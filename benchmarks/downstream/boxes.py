@@ -55,4 +55,4 @@ def truth(mask: np.ndarray, kind: str) -> Truth:
 
 def read_labels(folder: Path, name: str) -> np.ndarray:
     """The label image `(H, W)` uint8 of a pair; an `OSError` if there is none."""
-    return np.asarray(Image.open(folder / f"{name}.png"))
+    return np.asarray(Image.open(folder / f"{name}.png", formats=["PNG"]))

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from maefuse_hf.colour import luminance_8_bit
 from maefuse_hf.evaluation.table import Cell, as_markdown, table_of
+from maefuse_hf.image_files import FORMATS
 
 from .average_precision import Matches, PrecisionCurve, match
 from .bootstrap import RESAMPLES, Interval, intervals
@@ -166,7 +167,7 @@ class ImageFolder(Mapping[str, np.ndarray]):
         paths = self._paths.get(name, [])
         if len(paths) != 1:
             raise KeyError(f"{self._folder} holds {len(paths)} images of the name {name}; one is needed")
-        return luminance_8_bit(Image.open(paths[0]))
+        return luminance_8_bit(Image.open(paths[0], formats=FORMATS))
 
     def __iter__(self):
         return iter(self._paths)

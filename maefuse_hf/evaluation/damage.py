@@ -147,7 +147,7 @@ def jpeg(image: np.ndarray, quality: int, random: Random) -> np.ndarray:
     """Saved as JPEG of this quality, colours at half the resolution."""
     file = io.BytesIO()
     as_image(image).save(file, format="JPEG", quality=int(quality), subsampling="4:2:0")
-    return channels_last(np.asarray(Image.open(file)))
+    return channels_last(np.asarray(Image.open(file, formats=["JPEG"])))
 
 
 def off_register(image: np.ndarray, pixels: int, random: Random) -> np.ndarray:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from ..image_files import write_image
 from ..visualization.captioned_row import side_by_side
 from .baselines import BASELINES, RULE, SOURCES_ALONE
 from .damage import DAMAGES, STRENGTHS
@@ -205,4 +206,6 @@ def save_worst(folder: Path, rows: Sequence[DamageRow], datasets: Sequence[Datas
                     f"{first.name}, {row.values[SHARE]:.2f} kept": of_first,
                     RULE: of_rule,
                 }
-        side_by_side(shown).save(folder / f"{place}-{row.dataset}-{row.pair}-{damage_name(row.kind, row.strength)}.png")
+        write_image(
+            side_by_side(shown), folder / f"{place}-{row.dataset}-{row.pair}-{damage_name(row.kind, row.strength)}.png"
+        )
