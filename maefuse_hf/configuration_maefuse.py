@@ -76,6 +76,12 @@ class MaeFuseConfig(PreTrainedConfig):
             encoder's own pretraining grid is a good choice: the encoder was pretrained on images of that size.
         tile_overlap (`int`, *optional*, defaults to 2):
             How many tokens neighbouring tiles share at least.
+        coarse_factor (`int`, *optional*):
+            Fuse the pair this many times smaller as well where it needs several tiles, and take from that image what is
+            coarser than `coarse_sigma`. A tile sees too little to tell haze from a pale sky. Without it every tile
+            decides alone.
+        coarse_sigma (`float`, *optional*, defaults to 16.0):
+            Standard deviation in pixels of the Gaussian that parts coarse structure from the rest.
         fusion_attention (`"global"`, `"local"` or `"pointwise"`, *optional*, defaults to `"global"`):
             What a token of the fusion modules attends to: all tokens (paper), a square window around its own
             position with a learned bias for each offset and head, or the token at its own position alone (the
@@ -151,6 +157,8 @@ class MaeFuseConfig(PreTrainedConfig):
     position_embedding: Literal["interpolate", "native"] = "interpolate"
     tile_size: int | None = None
     tile_overlap: int = 2
+    coarse_factor: int | None = None
+    coarse_sigma: float = 16.0
     fusion_attention: Literal["global", "local", "pointwise"] = "global"
     fusion_window: int = 3
     fusion_num_attention_heads: int | None = None
@@ -252,6 +260,10 @@ class MaeFuseConfig(PreTrainedConfig):
             raise ValueError(f"tile_size={self.tile_size}; it must be a positive number of tokens.")
         if self.tile_overlap < 0:
             raise ValueError(f"tile_overlap={self.tile_overlap}; it must be a number of tokens, zero or more.")
+        if self.coarse_factor is not None and self.coarse_factor < 2:
+            raise ValueError(f"coarse_factor={self.coarse_factor}; it must be a whole number above one, or left out.")
+        if not 0 < self.coarse_sigma <= LARGEST_SIGMA:
+            raise ValueError(f"coarse_sigma={self.coarse_sigma}; it must be positive, {LARGEST_SIGMA} pixels at most.")
         if self.merging_blocks < 0:
             raise ValueError(f"merging_blocks={self.merging_blocks}; it must be a number of blocks, zero or more.")
         sigma = self.source_detail_sigma

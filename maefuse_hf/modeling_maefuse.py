@@ -23,7 +23,7 @@ from .loading import load_encoder, readable_errors, refuse_incomplete
 from .losses import fusion_terms, require_fusion_terms, weighted_sum
 from .merging_block import MergingBlock
 from .position_embedding import interpolate_position_embedding, sincos_position_embedding
-from .refinement import TRUST, source_weights, take_detail
+from .refinement import TRUST, source_weights, take_coarse_structure, take_detail
 from .strategies import DEFAULT_CONTOUR, DEFAULT_FUSION, Contour, FusionStrategy, check_strategy
 from .tiles import Tiles, covering_tiles
 
@@ -46,7 +46,8 @@ class MaeFuseOutput(ModelOutput):
         fused (`Tensor` of shape `(B, 1, H, W)`):
             Fused luminance in [0, 1], float32: `decoded`, refined where the configuration says so, and clipped.
         decoded (`Tensor` of shape `(B, 1, H, W)`):
-            Eq. 3 as the network made it: luminance, float32, nominally in [0, 1] but not clipped.
+            Eq. 3 as the network made it: luminance, float32, nominally in [0, 1] but not clipped. Under `coarse_factor`
+            its coarse structure is that of the same pair shrunk.
         trust (`Tensor` of shape `(B, 2, H, W)`, with `source_detail_sigma` in the configuration):
             The decoder's logits: how far it trusts its own image beside both sources, and infrared beside visible.
         source_weights (`Tensor` of shape `(B, 3, H, W)`, with `source_detail_sigma` in the configuration):
@@ -221,13 +222,24 @@ class MaeFuseModel(MaeFusePreTrainedModel):
 
         joined = self.joined(tiles, [fuse(*pair) for pair in self.in_tiles(tiles, infrared, visible)])
         decoded = cast(Tensor, joined.decoded)
+        if self.config.coarse_factor is not None and tiles.count > 1:
+            # a tile alone cannot tell haze from a pale sky, and neighbours would come out in different brightness
+            coarse = self(*self.shrunk(infrared, visible), fusion=fusion, contour=contour).decoded
+            decoded = take_coarse_structure(decoded, coarse, self.config.coarse_factor, self.config.coarse_sigma)
         refined, weights = self.refine(decoded, joined.trust, infrared, visible, content)
         loss = None
         if return_loss:
             loss = self.fusion_loss(decoded, infrared, visible)
             if weights is not None:
                 loss = loss + self.fusion_loss(refined, infrared, visible)
-        return MaeFuseOutput(**{**joined, "loss": loss, "fused": refined.clamp(0, 1), "source_weights": weights})
+        whole = {"loss": loss, "fused": refined.clamp(0, 1), "decoded": decoded, "source_weights": weights}
+        return MaeFuseOutput(**{**joined, **whole})
+
+    def shrunk(self, *images: Tensor) -> list[Tensor]:
+        """`(B, 1, H, W)` images `coarse_factor` times smaller, by means of areas, padded to whole patches."""
+        small = [nn.functional.avg_pool2d(image, self.config.coarse_factor, ceil_mode=True) for image in images]
+        bottom, right = (-side % self.patch_size for side in small[0].shape[-2:])
+        return [nn.functional.pad(image, (0, right, 0, bottom), mode="replicate") for image in small]
 
     def tiles(self, images: Tensor) -> Tiles:
         """The tiles in which `(B, 1, H, W)` images go through the model: one, without `tile_size`."""

@@ -1,5 +1,5 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
-"""Fine detail from whichever image the decoder trusts at each pixel: infrared, visible or its own; not in the paper."""
+"""Coarse structure from the whole image, and fine detail from whichever image the decoder trusts; not in the paper."""
 
 from math import ceil
 
@@ -66,6 +66,25 @@ def take_detail(decoded: Tensor, source_weights: Tensor, infrared: Tensor, visib
         coarse = gaussian_blur(images.flatten(0, 1)[:, None], sigma).view_as(images)
         detail = (source_weights.float() * (images - coarse)).sum(dim=1, keepdim=True)
         return coarse[:, -1:] + detail
+
+
+def take_coarse_structure(decoded: Tensor, coarse: Tensor, factor: int, sigma: float) -> Tensor:
+    """`F - G * F + G * C`: what is coarser than a Gaussian G of the image C, what is finer of F.
+
+    Args:
+        decoded: F, `(B, 1, H, W)` luminance.
+        coarse: the same scene `factor` times smaller, `(B, 1, h, w)` with at least `H / factor` rows and `W / factor`
+            columns; what lies beyond is padding.
+        factor: how many pixels of F make one of C.
+        sigma: standard deviation of G in pixels of F.
+
+    Returns:
+        `(B, 1, H, W)` float32 luminance, not clipped.
+    """
+    with torch.autocast(decoded.device.type, enabled=False):
+        enlarged = nn.functional.interpolate(coarse.float(), scale_factor=factor, mode="bilinear", align_corners=False)
+        height, width = decoded.shape[-2:]
+        return decoded + gaussian_blur(enlarged[..., :height, :width] - decoded, sigma)
 
 
 def gaussian_blur(images: Tensor, sigma: float) -> Tensor:

@@ -10,7 +10,7 @@ from transformers import AutoModel, ViTMAEConfig, ViTMAEForPreTraining, ViTMAEMo
 from maefuse_hf import MaeFuseConfig, MaeFuseModel, MaeFuseOutput
 from maefuse_hf.losses import fusion_terms, gradient_loss, intensity_loss, weighted_sum
 from maefuse_hf.position_embedding import sincos_position_embedding
-from maefuse_hf.refinement import source_weights, take_detail
+from maefuse_hf.refinement import source_weights, take_coarse_structure, take_detail
 
 ATTENTIONS = ["global", "local", "pointwise"]
 
@@ -558,6 +558,30 @@ class TestRefinement:
         for options in ({"output_attentions": True}, {"return_loss": True}, {"original_sizes": torch.zeros(2, 2)}):
             with pytest.raises(ValueError):
                 model(*images, **options)
+
+
+class TestCoarseStructure:
+    FIELDS = {"coarse_factor": 2, "coarse_sigma": 3.0}
+
+    def test_an_image_of_one_tile_has_none(self, images):
+        assert torch.equal(small_model(**self.FIELDS)(*images).fused, small_model()(*images).fused)
+
+    @pytest.mark.parametrize("fusion", ["mean", "mfm"])
+    def test_the_decoded_image_has_that_of_the_pair_shrunk(self, images, fusion):
+        model = small_model(**self.FIELDS, tile_size=4)
+        # 40x64 at half the size is 20x32, which padding makes 24x32, in tiles again
+        small = [torch.nn.functional.avg_pool2d(image, 2) for image in images]
+        small = [torch.nn.functional.pad(image, (0, 0, 0, 4), mode="replicate") for image in small]
+        fine = small_model(tile_size=4)(*images, fusion=fusion).decoded
+        expected = take_coarse_structure(fine, model(*small, fusion=fusion).decoded, 2, 3.0)
+        outputs = model(*images, fusion=fusion)
+        assert torch.equal(outputs.decoded, expected)
+        assert not torch.allclose(expected, fine, atol=1e-3)
+
+    def test_sides_that_the_factor_does_not_divide(self):
+        model = small_model(coarse_factor=3, tile_size=4)
+        images = torch.rand(2, 1, 1, 40, 64)
+        assert model(*images).fused.shape == (1, 1, 40, 64)
 
 
 class TestMergingBlocks:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from maefuse_hf.guide import replace_detail
-from maefuse_hf.refinement import SOURCES, gaussian_blur, source_weights, take_detail
+from maefuse_hf.refinement import SOURCES, gaussian_blur, source_weights, take_coarse_structure, take_detail
 
 
 @pytest.fixture
@@ -130,3 +130,18 @@ class TestTakenDetail:
         take_detail(decoded, weights, infrared, visible, 1.0).square().sum().backward()
         assert decoded.grad.abs().sum() > 0
         assert (weights.grad.abs().sum(dim=(0, 2, 3)) > 0).all()
+
+
+class TestCoarseStructure:
+    def test_an_even_coarse_image_sets_the_brightness_and_leaves_what_is_finer(self, images):
+        decoded = images[0]
+        coarse = torch.full((2, 1, 4, 6), 0.8)
+        taken = take_coarse_structure(decoded, coarse, 4, 1.0)
+        assert torch.allclose(taken, decoded - gaussian_blur(decoded, 1.0) + 0.8, atol=1e-6)
+
+    def test_what_lies_beyond_the_image_is_left_out(self, images):
+        decoded = images[0]
+        coarse = torch.rand(2, 1, 4, 6)
+        padded = torch.nn.functional.pad(coarse, (0, 2, 0, 4), mode="replicate")
+        expected = take_coarse_structure(decoded, coarse, 4, 1.0)
+        assert torch.allclose(take_coarse_structure(decoded, padded, 4, 1.0), expected, atol=1e-6)
