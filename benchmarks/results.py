@@ -181,7 +181,10 @@ def use_table(own: Measured) -> str:
         }
         for system in dict.fromkeys(system for means in own.metrics.values() for system in means)
     }
-    downstream = {(part, title): own.downstream[part][title] for part, title in DOWNSTREAM_COLUMNS}
+    downstream = {
+        column: own.downstream[column[0]].get(column[1], {"values": {}, "differences": {}})
+        for column in DOWNSTREAM_COLUMNS
+    }
     systems = list(dict.fromkeys([own.ours, *(name for column in downstream.values() for name in column["values"])]))
     rows: list[list[Cell | str]] = []
     for system in systems:
@@ -273,6 +276,7 @@ def page(own: Measured) -> str:
     about = own.downstream["about"]
     lost = losses(own)
     kinds = [kind for kind in own.kept[own.ours] if kind != ALL_KINDS]
+    not_run = "" if own.downstream["segmenter"] else ", not measured for this page"
     parts = [
         "# Results",
         f"`{own.ours}` beside other systems. This page is made by `benchmarks/results.py`; "
@@ -280,7 +284,7 @@ def page(own: Measured) -> str:
         "## What the images are good for",
         f"Detector: AP at IoU 0.4, in percent, of a fixed detector on {about['test pairs']} labelled pairs that had no "
         f"part in training. Segmenter: IoU, in percent, of a small network that is trained on each system's images, "
-        f"mean of {about['seeds']} seeds. * is a real difference to {own.ours}: the interval of the difference "
+        f"mean of {about['seeds']} seeds{not_run}. * is a real difference to {own.ours}: the interval of the difference "
         f"({about['interval']}) leaves out zero. {SHARE.capitalize()}: of VIF and Qabf on {own.damaged_pairs} pairs "
         f"under {len(kinds)} kinds of damage. {MATCHED}: VIF of the image "
         " that is brought to the sources' brightness and contrast, on the same pairs. Changes are in grey levels, "

@@ -22,7 +22,7 @@ from .bootstrap import RESAMPLES
 from .detect import ImageFolder, as_json, detector_intervals, precision_curves, read_split, table
 from .detector import Detector, TfliteDetector
 from .fusing import STACKED, FusedSystem, fuse_all, systems_of
-from .report import compared, plot_columns
+from .report import Columns, compared, plot_columns
 from .segment import material, segmenter_intervals, train_all
 from .segmentation import Recipe
 
@@ -86,6 +86,7 @@ def check(
     weights: Path | None,
     out: Path,
     scale: Scale,
+    segments: bool = True,
 ) -> dict:
     """Fuse, detect, segment, compare; writes downstream.json, .md and .png to `out` and gives what the first holds.
 
@@ -97,9 +98,10 @@ def check(
         weights: of the segmenter's encoder; None starts at random.
         out: folder, which keeps everything that a run needs to go on.
         scale: see `Scale`.
+        segments: train the segmenter too, which takes most of the time.
     """
     training, test = split_pairs(pairs, labels, splits, scale)
-    wanted = {*training, *test}
+    wanted = {*test, *(training if segments else ())}
     chosen = [pair for pair in pairs if pair.name in wanted]
     folders = {system.name: ImageFolder(fuse_all(system, chosen, out / "fused")) for system in systems}
     reference = systems[0].name
@@ -110,13 +112,15 @@ def check(
     }
     detected = detector_intervals(curves, test, reference, scale.resamples)
 
-    inputs: dict[str, Mapping[str, np.ndarray]] = dict(folders)
-    inputs[STACKED] = Stacked(folders["infrared alone"], folders["visible alone"])
-    materials = {name: material(images, training, test, labels, scale.recipe) for name, images in inputs.items()}
-    cache = out / "segmenter"
-    cache.mkdir(exist_ok=True)
-    counts = train_all(materials, scale.recipe, scale.seeds, weights, cache)
-    segmented = segmenter_intervals(counts, test, reference, scale.resamples)
+    segmented: Columns = {}
+    if segments:
+        inputs: dict[str, Mapping[str, np.ndarray]] = dict(folders)
+        inputs[STACKED] = Stacked(folders["infrared alone"], folders["visible alone"])
+        materials = {name: material(images, training, test, labels, scale.recipe) for name, images in inputs.items()}
+        cache = out / "segmenter"
+        cache.mkdir(exist_ok=True)
+        counts = train_all(materials, scale.recipe, scale.seeds, weights, cache)
+        segmented = segmenter_intervals(counts, test, reference, scale.resamples)
 
     results = {
         "about": {
@@ -137,8 +141,9 @@ def check(
         *(f"- **{key}**: {value}" for key, value in results["about"].items()),
         f"\nIn percent, with intervals; * is a real difference to {reference}: its interval leaves out zero.",
         f"\n## Detector: AP at IoU 0.4\n\n{table(detected)}\n\n{compared(detected, reference)}",
-        f"\n## Segmenter: IoU\n\n{table(segmented)}\n\n{compared(segmented, reference)}",
     ]
+    if segments:
+        sections.append(f"\n## Segmenter: IoU\n\n{table(segmented)}\n\n{compared(segmented, reference)}")
     (out / "downstream.md").write_text("\n".join(sections) + "\n", encoding="utf-8")
     plot_columns({**detected, **segmented}, out / "downstream.png")
     return results
@@ -171,6 +176,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--torchscript", nargs="+", default=[], metavar="NAME=FILE")
     parser.add_argument("--fused", nargs="+", default=[], metavar="NAME=DIR", help="images of the pairs' names")
     parser.add_argument("--quick", action="store_true", help="a few pairs for a short time: does it run?")
+    parser.add_argument("--detector-only", action="store_true", help="leave out the segmenter, which takes longest")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
     return parser.parse_args(arguments)
 
@@ -180,11 +186,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     pairs, problems = find_pairs(options.pairs)
     for problem in problems:
         print(problem, file=sys.stderr)
-    detector, weights = TfliteDetector(options.detector), encoder_weights()
+    detector = TfliteDetector(options.detector)
+    segments = not options.detector_only
+    weights = encoder_weights() if segments else None
     systems = systems_of(options.model, options.torchscript, options.fused)
     options.output.mkdir(parents=True, exist_ok=True)
     scale = QUICK if options.quick else Scale()
-    check(systems, pairs, options.labels, options.splits, detector, weights, options.output, scale)
+    check(systems, pairs, options.labels, options.splits, detector, weights, options.output, scale, segments)
     print((options.output / "downstream.md").read_text(encoding="utf-8"))
     return 0
 
