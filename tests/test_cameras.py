@@ -64,7 +64,9 @@ def test_temperatures_are_those_that_the_camera_shows(name, camera, shape, shown
 def test_raw_values_of_the_mug():
     pair = open_camera_file(SAMPLES / "FLIR.jpg")
     assert (pair.raw.min(), pair.raw.max()) == (12501, 20042)
-    # by hand: ε 0.95, τ 0.9939, 20 °C around: U - 0.0500 τ S(20 °C) - (1 - τ) S(20 °C), and B / ln(…) - 273.15
+    # the formula step by step, ε 0.95, all around at 20 °C: S(20 °C) = 11485.8, τ = 0.99394; the object sends
+    # (20042 - 0.00606 S - 0.05 τ S) / (0.95 τ) = 20547.2, which is a black body's signal at
+    # 1450.4 / ln(17837.5 / (0.0123328 · 19404.2) + 1) = 335.38 K
     assert pair.temperatures.max() == pytest.approx(62.23, abs=0.01)
     assert pair.temperatures.min() == pytest.approx(25.93, abs=0.01)
 
