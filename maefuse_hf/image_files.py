@@ -55,15 +55,9 @@ def open_image(file: BinaryIO, name: str) -> Image.Image:
         OSError: it is none of `FORMATS`, or damaged; the message begins with `name`.
         ValueError: see `refuse_misread`.
     """
-    # A damaged file makes Pillow's readers raise anything: IndexError, AssertionError, struct.error, zlib.error, ...
+    image = read_header(file, name)
     try:
-        image = Image.open(file, formats=FORMATS)
         frames = getattr(image, "n_frames", 1)
-    except Image.UnidentifiedImageError as error:
-        raise OSError(
-            f"{name}: cannot be read (it is no image of a known format, or its beginning is damaged). Give "
-            f"{FORMATS_TEXT}."
-        ) from error
     except Exception as error:
         raise unreadable(name, error) from error
     refuse_misread(image, name)
@@ -72,10 +66,32 @@ def open_image(file: BinaryIO, name: str) -> Image.Image:
     return image
 
 
+def read_header(file: BinaryIO, name: str) -> Image.Image:
+    """What `open_image` returns, of a file whose pixels may be of any kind; an `OSError` as there."""
+    # A damaged file makes Pillow's readers raise anything: IndexError, AssertionError, struct.error, zlib.error, ...
+    try:
+        return Image.open(file, formats=FORMATS)
+    except Image.UnidentifiedImageError as error:
+        raise OSError(
+            f"{name}: cannot be read (it is no image of a known format, or its beginning is damaged). Give "
+            f"{FORMATS_TEXT}."
+        ) from error
+    except Exception as error:
+        raise unreadable(name, error) from error
+
+
 def load_upright(image: Image.Image, name: str) -> Image.Image:
     """All pixels of an image, upright by its EXIF orientation; an `OSError` that begins with `name` if damaged."""
     try:
         return ImageOps.exif_transpose(image)
+    except Exception as error:
+        raise unreadable(name, error) from error
+
+
+def load_as_stored(image: Image.Image, name: str) -> None:
+    """Read all pixels of an image, whatever its EXIF orientation; an `OSError` that begins with `name` if damaged."""
+    try:
+        image.load()
     except Exception as error:
         raise unreadable(name, error) from error
 
@@ -156,6 +172,14 @@ def tiff_field(image: Image.Image, tag: int) -> tuple[int, ...]:
     """The numbers of a TIFF file's field; none if there is no such field, or it is another kind of file."""
     value = getattr(image, "tag_v2", {}).get(tag, ()) if image.format == "TIFF" else ()
     return value if isinstance(value, tuple) else (value,)
+
+
+def tiff_text(image: Image.Image, tag: int, name: str) -> str:
+    """The text of a TIFF file's field; empty if there is none. An `OSError` that begins with `name` if damaged."""
+    try:
+        return str(getattr(image, "tag_v2", {}).get(tag, ""))
+    except Exception as error:
+        raise unreadable(name, error) from error
 
 
 def lies_on_its_side(image: Image.Image, name: str) -> bool:

@@ -1,24 +1,23 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
-"""`maefuse fuse`: one pair of images, or two folders of them."""
+"""`maefuse fuse`: one pair of images, two folders of them, or what a thermal camera wrote."""
 
 import argparse
 import sys
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
 from tqdm import tqdm
 
-from ..evaluation.runner import read_source
+from ..cameras import UNITS, require_tiff_suffix, write_temperature_map
 from ..image_files import write_image
-from ..image_processing_maefuse import MaeFuseImageProcessor, NoContentError
+from ..image_processing_maefuse import NoContentError
 from ..inference.checkpoint import load_checkpoint
-from ..inference.pair_fusion import fuse_pair
+from ..inference.file_fusion import fuse_files, photo_alone, require_temperatures
 from ..inference.pairs import PairPaths, match_pairs
-from ..modeling_maefuse import MaeFuseModel
-from ..visualization.thermal_palette import PALETTES, seen_infrared, thermal_overlay
+from ..visualization.thermal_palette import PALETTES
 from .options import (
     DTYPES,
+    file_identities,
     make_folder,
     model_options,
     refuse_overwriting,
@@ -27,6 +26,17 @@ from .options import (
 )
 
 FOLDER_SUFFIX = ".png"
+# Options that `fuse_files` takes by the same name.
+SETTINGS = (
+    "infrared_box",
+    "infrared_unit",
+    "temperature_range",
+    "palette",
+    "fusion",
+    "contour",
+    "resize_infrared",
+    "infrared_range",
+)
 
 
 def add_fuse(commands: Any) -> None:
@@ -34,48 +44,72 @@ def add_fuse(commands: Any) -> None:
     parser = commands.add_parser(
         "fuse",
         parents=[model_options(), strategy_options()],
-        help="fuse two images, or two folders of same-named images",
-        description="Fuse two registered images, or two folders of same-named ones, at the visible image's size.",
+        help="fuse two images, two folders of same-named images, or what a thermal camera wrote",
+        description="Fuse two registered images, or two folders of same-named ones, at the visible image's size. A "
+        "thermal camera's radiometric JPEG with a photo in it is a pair alone.",
     )
-    parser.add_argument("infrared", type=Path, help="image or folder; 8 or 16 bit, hot things bright")
-    parser.add_argument("visible", type=Path, help="image or folder; colour or grey")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="image to write, or folder for two folders")
+    parser.add_argument("infrared", type=Path, help="image, camera file or folder; 8 or 16 bit, hot things bright")
+    parser.add_argument(
+        "visible", type=Path, nargs="?", help="image or folder; colour or grey; default: the photo in the camera file"
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, help="image to write, or folder for folders")
     parser.add_argument("--resize-infrared", action="store_true", help="resize infrared to the visible image's size")
     parser.add_argument(
+        "--infrared-box",
+        type=float,
+        nargs=4,
+        metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"),
+        help="where infrared lies, in pixels of the photo, which stays as it is elsewhere; default: as the camera says",
+    )
+    parser.add_argument("--infrared-unit", choices=UNITS, help="unit of the pixels of an infrared image")
+    ranges = parser.add_mutually_exclusive_group()
+    ranges.add_argument(
         "--infrared-range",
         type=float,
         nargs=2,
         metavar=("LOW", "HIGH"),
         help="raw values that become black and white; default: percentiles of each image deeper than 8 bits",
     )
+    ranges.add_argument(
+        "--temperature-range", type=float, nargs=2, metavar=("LOW", "HIGH"), help="°C that become black and white"
+    )
     parser.add_argument(
-        "--overwrite", action="store_true", help="of two folders, fuse again what is in the output folder already"
+        "--temperature-map", type=Path, metavar="TIFF", help="write infrared's temperatures too, float32 in °C"
+    )
+    parser.add_argument(
+        "--overwrite", action="store_true", help="of folders, fuse again what is in the output folder already"
     )
     parser.add_argument("--palette", choices=PALETTES, help="colour what is hot by this thermal palette")
-    parser.set_defaults(command=fuse_files)
+    parser.set_defaults(command=run_fuse)
 
 
-def fuse_files(options: argparse.Namespace) -> int:
-    """`maefuse fuse`: one pair, or all pairs of two folders; what fails is reported and the rest is done."""
-    for path in (options.infrared, options.visible):
+def run_fuse(options: argparse.Namespace) -> int:
+    """`maefuse fuse`: one pair, or all pairs of folders; what fails is reported and the rest is done."""
+    given = [path for path in (options.infrared, options.visible) if path]
+    for path in given:
         if not path.exists():
             raise FileNotFoundError(f"{path}: there is no such file or folder. Check the path.")
-    if options.infrared.is_dir() != options.visible.is_dir():
+    if len({path.is_dir() for path in given}) > 1:
         raise ValueError(
             f"{options.infrared} and {options.visible} are a folder and a file; give two images or two folders."
         )
-    in_folders = options.infrared.is_dir()
+    # a camera's file is both images
+    visible = given[-1]
+    in_folders = visible.is_dir()
     if not in_folders:
-        outputs = {PairPaths(options.visible.stem, options.infrared, options.visible): options.output}
+        outputs = {PairPaths(visible.stem, options.infrared, visible): options.output}
         failures: list[str] = []
         require_image_suffix(options.output)
     else:
-        refuse_overwriting([options.output], [options.infrared, options.visible])
-        pairs, failures = match_pairs(options.infrared, options.visible)
+        refuse_overwriting([options.output], given)
+        pairs, failures = match_pairs(options.infrared, visible)
         if not pairs and not failures:
-            raise ValueError(f"{options.infrared} and {options.visible} hold no images.")
+            raise ValueError(f"{' and '.join(map(str, given))} {'hold' if options.visible else 'holds'} no images.")
         outputs = {pair: options.output / f"{pair.name}{FOLDER_SUFFIX}" for pair in pairs}
-    refuse_overwriting(outputs.values(), (path for pair in outputs for path in (pair.infrared, pair.visible)))
+    sources = [path for pair in outputs for path in (pair.infrared, pair.visible)]
+    refuse_overwriting(outputs.values(), sources)
+    if options.temperature_map:
+        require_map_of_its_own(options.temperature_map, options.output, sources, in_folders)
 
     there = {pair for pair, output in outputs.items() if in_folders and not options.overwrite and is_written(output)}
     left = {pair: output for pair, output in outputs.items() if pair not in there}
@@ -83,16 +117,22 @@ def fuse_files(options: argparse.Namespace) -> int:
     if left:
         make_folder(options.output if in_folders else options.output.parent)
         model, processor = load_checkpoint(options.model, options.device, DTYPES[options.dtype])
+    settings = {name: getattr(options, name) for name in SETTINGS}
     written = 0
     for pair, output in tqdm(left.items(), unit="pair", disable=len(outputs) == 1):
+        files = (pair.infrared, pair.visible) if options.visible else (pair.infrared,)
         try:
             try:
-                image = fused_image(model, processor, pair, options)
+                fused = fuse_files(model, processor, *files, **settings)
+                if options.temperature_map:
+                    temperatures = require_temperatures(fused.thermal, pair.infrared)
+                    write_temperature_map(options.temperature_map, temperatures)
+                image = fused.image
             except NoContentError as error:
                 # in a video the shutter closes now and then, and a frame that is left out would shift all others
                 if not in_folders or not error.name.startswith("infrared"):
                     raise
-                image = read_source(pair.visible, "visible")
+                image = photo_alone(processor, *files)
                 notes.append(f"{pair.name}: {error} The visible image was written as it is.")
             write_image(image, output)
             written += 1
@@ -105,15 +145,18 @@ def fuse_files(options: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def fused_image(
-    model: MaeFuseModel, processor: MaeFuseImageProcessor, pair: PairPaths, options: argparse.Namespace
-) -> Image.Image:
-    """The fused image of a pair, under its thermal palette if one is asked for."""
-    overrides = {"resize_infrared": options.resize_infrared, "infrared_range": options.infrared_range}
-    fused = fuse_pair(model, processor, pair.infrared, pair.visible, options.fusion, options.contour, **overrides)
-    if not options.palette:
-        return fused.image
-    return thermal_overlay(fused.image, seen_infrared(fused.inputs), options.palette)
+def require_map_of_its_own(temperature_map: Path, output: Path, sources: list[Path], in_folders: bool) -> None:
+    """Raise a `ValueError` unless the temperature map is a TIFF of one pair that overwrites no other image.
+
+    Its folder is made; an `OSError` says why it cannot be.
+    """
+    if in_folders:
+        raise ValueError("--temperature-map names one file; give it with one pair, not with folders.")
+    require_tiff_suffix(temperature_map)
+    refuse_overwriting([temperature_map], sources)
+    if file_identities(temperature_map) & file_identities(output):
+        raise ValueError(f"{temperature_map} is named by -o too; the fused image and its temperatures are two files.")
+    make_folder(temperature_map.parent)
 
 
 def is_written(output: Path) -> bool:

@@ -59,7 +59,7 @@ def refuse_overwriting(outputs: Iterable[Path], sources: Iterable[Path]) -> None
     read = set().union(*map(file_identities, sources))
     for output in outputs:
         if read & file_identities(output):
-            raise ValueError(f"{output} is one of the inputs; choose another name with -o.")
+            raise ValueError(f"{output} is one of the inputs; choose another name.")
 
 
 def file_identities(path: Path) -> set[str | tuple[int, int]]:

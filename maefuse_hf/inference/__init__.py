@@ -1,14 +1,18 @@
-"""From files to fused images: the checkpoint, the pairs of two folders, one pair through the model."""
+"""From files to fused images: the checkpoint, the pairs of two folders, one pair through the model, and what
+thermal cameras write."""
 
 from .checkpoint import SHIPPED_CHECKPOINT, load_checkpoint, torch_device
+from .file_fusion import FusedFiles, fuse_files
 from .pair_fusion import FusedPair, fuse_pair
 from .pairs import PairPaths, find_pairs, images_by_name, match_pairs
 
 __all__ = [
     "SHIPPED_CHECKPOINT",
+    "FusedFiles",
     "FusedPair",
     "PairPaths",
     "find_pairs",
+    "fuse_files",
     "fuse_pair",
     "images_by_name",
     "load_checkpoint",

@@ -82,7 +82,8 @@ def match_pairs(infrared_folder: Path, visible_folder: Path) -> tuple[list[PairP
     """Pair the images of two folders by file name without suffix.
 
     Returns:
-        the pairs sorted by name, and a sentence for each image that is in no pair.
+        the pairs sorted by name, and a sentence for each image that is in no pair. Of one folder given twice each image
+        is a pair with itself.
 
     Raises:
         OSError: if a folder does not exist or cannot be read.
@@ -104,7 +105,7 @@ def match_pairs(infrared_folder: Path, visible_folder: Path) -> tuple[list[PairP
         for name in sorted(infrared.keys() & visible.keys())
         if len(infrared[name]) == len(visible[name]) == 1
     ]
-    return pairs, sorted(problems)
+    return pairs, sorted(set(problems))
 
 
 def images_by_name(folder: Path) -> dict[str, list[Path]]:
