@@ -283,7 +283,7 @@ def page(own: Measured) -> str:
         "docs/evaluation.md tells how each number is measured.",
         "## What the images are good for",
         f"Detector: AP at IoU 0.4, in percent, of a fixed detector on {about['test pairs']} labelled pairs that had no "
-        f"part in training. Segmenter: IoU, in percent, of a small network that is trained on each system's images, "
+        f"part in training. Segmenter: IoU, in percent, of a small network that is trained on a system's images, "
         f"mean of {about['seeds']} seeds{not_run}. * is a real difference to {own.ours}: the interval of the difference "
         f"({about['interval']}) leaves out zero. {SHARE.capitalize()}: of VIF and Qabf on {own.damaged_pairs} pairs "
         f"under {len(kinds)} kinds of damage. {MATCHED}: VIF of the image "
