@@ -284,7 +284,7 @@ def page(own: Measured) -> str:
         "## What the images are good for",
         f"Detector: AP at IoU 0.4, in percent, of a fixed detector on {about['test pairs']} labelled pairs that had no "
         f"part in training. Segmenter: IoU, in percent, of a small network that is trained on a system's images, "
-        f"mean of {about['seeds']} seeds{not_run}. * is a real difference to {own.ours}: the interval of the difference "
+        f"mean of {about['seeds']} seeds{not_run}. * is a real difference to {own.ours}: the difference's interval "
         f"({about['interval']}) leaves out zero. {SHARE.capitalize()}: of VIF and Qabf on {own.damaged_pairs} pairs "
         f"under {len(kinds)} kinds of damage. {MATCHED}: VIF of the image "
         " that is brought to the sources' brightness and contrast, on the same pairs. Changes are in grey levels, "

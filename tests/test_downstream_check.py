@@ -175,8 +175,9 @@ def test_the_command(data, tmp_path, monkeypatch, capsys):
     top, _ = data
     seen = {}
 
-    def noted(systems, pairs, labels, splits, detector, weights, out, scale):
+    def noted(systems, pairs, labels, splits, detector, weights, out, scale, segments):
         seen.update(systems=[system.name for system in systems], pairs=len(pairs), scale=scale, weights=weights)
+        seen["segments"] = segments
         (out / "downstream.md").write_text("the table")
 
     monkeypatch.setattr(downstream, "check", noted)
@@ -187,3 +188,6 @@ def test_the_command(data, tmp_path, monkeypatch, capsys):
     assert downstream.main([str(argument) for argument in arguments]) == 0
     assert seen["systems"][0] == "theirs" and seen["pairs"] == 6 and seen["scale"] is downstream.QUICK
     assert "the table" in capsys.readouterr().out
+    assert seen["segments"] and seen["weights"] == Path("weights.pth")
+    assert downstream.main([str(argument) for argument in [*arguments, "--detector-only"]]) == 0
+    assert not seen["segments"] and seen["weights"] is None
