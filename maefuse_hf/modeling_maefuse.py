@@ -224,8 +224,9 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         decoded = cast(Tensor, joined.decoded)
         if self.config.coarse_factor is not None and tiles.count > 1:
             # a tile alone cannot tell haze from a pale sky, and neighbours would come out in different brightness
-            coarse = self(*self.shrunk(infrared, visible), fusion=fusion, contour=contour).decoded
-            decoded = take_coarse_structure(decoded, coarse, self.config.coarse_factor, self.config.coarse_sigma)
+            factor = self.config.coarse_factor
+            coarse = self(*self.shrunk(factor, infrared, visible), fusion=fusion, contour=contour).decoded
+            decoded = take_coarse_structure(decoded, coarse, factor, self.config.coarse_sigma)
         refined, weights = self.refine(decoded, joined.trust, infrared, visible, content)
         loss = None
         if return_loss:
@@ -235,9 +236,9 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         whole = {"loss": loss, "fused": refined.clamp(0, 1), "decoded": decoded, "source_weights": weights}
         return MaeFuseOutput(**{**joined, **whole})
 
-    def shrunk(self, *images: Tensor) -> list[Tensor]:
-        """`(B, 1, H, W)` images `coarse_factor` times smaller, by means of areas, padded to whole patches."""
-        small = [nn.functional.avg_pool2d(image, self.config.coarse_factor, ceil_mode=True) for image in images]
+    def shrunk(self, factor: int, *images: Tensor) -> list[Tensor]:
+        """`(B, 1, H, W)` images `factor` times smaller, by means of areas, padded to whole patches."""
+        small = [nn.functional.avg_pool2d(image, factor, ceil_mode=True) for image in images]
         bottom, right = (-side % self.patch_size for side in small[0].shape[-2:])
         return [nn.functional.pad(image, (0, right, 0, bottom), mode="replicate") for image in small]
 
