@@ -84,7 +84,7 @@ class TestParityWithTheAuthorsCode:
 
     def test_prediction(self, converted, fused, golden):
         with torch.inference_mode():
-            prediction = foreign.patches_to_image(converted[0].decoder(fused[1].fused_features, (40, 40)))[0]
+            prediction = foreign.patches_to_image(converted[0].decoder(fused[1].fused_features, (40, 40))[0])[0]
         np.testing.assert_allclose(prediction[:, ::15, ::15], golden["prediction"], rtol=0, atol=1e-4)
 
     def test_fused_luminance(self, fused, golden):
@@ -129,7 +129,7 @@ class TestSizes:
         with torch.inference_mode():
             outputs = model(infrared, visible)
             grid = (edge // model.patch_size,) * 2
-            prediction = foreign.patches_to_image(model.decoder(outputs.fused_features, grid))
+            prediction = foreign.patches_to_image(model.decoder(outputs.fused_features, grid)[0])
             expected = foreign.official_prediction(tensors, infrared, visible, *heads)
         assert torch.allclose(prediction, expected, rtol=0, atol=1e-4)
         channels = ((expected * foreign.STD + foreign.MEAN) * 255).clamp(0, 255).to(torch.uint8).double()
