@@ -185,7 +185,8 @@ def use_table(own: Measured) -> str:
         column: own.downstream[column[0]].get(column[1], {"values": {}, "differences": {}})
         for column in DOWNSTREAM_COLUMNS
     }
-    systems = list(dict.fromkeys([own.ours, *(name for column in downstream.values() for name in column["values"])]))
+    measured = [name for column in downstream.values() for name in column["values"]]
+    systems = list(dict.fromkeys([own.ours, *measured, *own.kept]))
     rows: list[list[Cell | str]] = []
     for system in systems:
         cells: list[Cell | str] = [Cell(system, best=system == own.ours)]
@@ -276,7 +277,8 @@ def page(own: Measured) -> str:
     about = own.downstream["about"]
     lost = losses(own)
     kinds = [kind for kind in own.kept[own.ours] if kind != ALL_KINDS]
-    not_run = "" if own.downstream["segmenter"] else ", not measured for this page"
+    missing = [part for part in ("detector", "segmenter") if not own.downstream[part]]
+    not_run = f"Not measured for this page: {', '.join(missing)}. " if missing else ""
     parts = [
         "# Results",
         f"`{own.ours}` beside other systems. This page is made by `benchmarks/results.py`; "
@@ -284,7 +286,7 @@ def page(own: Measured) -> str:
         "## What the images are good for",
         f"Detector: AP at IoU 0.4, in percent, of a fixed detector on {about['test pairs']} labelled pairs that had no "
         f"part in training. Segmenter: IoU, in percent, of a small network that is trained on a system's images, "
-        f"mean of {about['seeds']} seeds{not_run}. * is a real difference to {own.ours}: the difference's interval "
+        f"mean of {about['seeds']} seeds. {not_run}* is a real difference to {own.ours}: the difference's interval "
         f"({about['interval']}) leaves out zero. {SHARE.capitalize()}: of VIF and Qabf on {own.damaged_pairs} pairs "
         f"under {len(kinds)} kinds of damage. {MATCHED}: VIF of the image "
         " that is brought to the sources' brightness and contrast, on the same pairs. Changes are in grey levels, "
