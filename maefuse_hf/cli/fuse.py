@@ -14,6 +14,7 @@ from ..image_processing_maefuse import NoContentError
 from ..inference.checkpoint import load_checkpoint
 from ..inference.file_fusion import fuse_files, photo_alone, require_temperatures
 from ..inference.pairs import PairPaths, match_pairs
+from ..registration import load_rig
 from ..visualization.thermal_palette import PALETTES
 from .options import (
     DTYPES,
@@ -29,6 +30,7 @@ FOLDER_SUFFIX = ".png"
 # Options that `fuse_files` takes by the same name.
 SETTINGS = (
     "infrared_box",
+    "rig",
     "infrared_unit",
     "temperature_range",
     "palette",
@@ -53,13 +55,17 @@ def add_fuse(commands: Any) -> None:
         "visible", type=Path, nargs="?", help="image or folder; colour or grey; default: the photo in the camera file"
     )
     parser.add_argument("-o", "--output", type=Path, required=True, help="image to write, or folder for folders")
-    parser.add_argument("--resize-infrared", action="store_true", help="resize infrared to the visible image's size")
-    parser.add_argument(
+    places = parser.add_mutually_exclusive_group()
+    places.add_argument("--resize-infrared", action="store_true", help="resize infrared to the visible image's size")
+    places.add_argument(
         "--infrared-box",
         type=float,
         nargs=4,
         metavar=("LEFT", "TOP", "RIGHT", "BOTTOM"),
         help="where infrared lies, in pixels of the photo, which stays as it is elsewhere; default: as the camera says",
+    )
+    places.add_argument(
+        "--rig", type=Path, metavar="JSON", help="where infrared lies, as `maefuse align` wrote it for this camera"
     )
     parser.add_argument("--infrared-unit", choices=UNITS, help="unit of the pixels of an infrared image")
     ranges = parser.add_mutually_exclusive_group()
@@ -111,6 +117,7 @@ def run_fuse(options: argparse.Namespace) -> int:
     if options.temperature_map:
         require_map_of_its_own(options.temperature_map, options.output, sources, in_folders)
 
+    options.rig = load_rig(options.rig) if options.rig else None
     there = {pair for pair, output in outputs.items() if in_folders and not options.overwrite and is_written(output)}
     left = {pair: output for pair, output in outputs.items() if pair not in there}
     notes = []

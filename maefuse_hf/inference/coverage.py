@@ -8,6 +8,8 @@ from PIL import Image
 
 from ..cameras.camera_pair import Box
 from ..colour import WHITE, replace_luminance, rgb_to_luminance
+from ..registration.rig import Rig
+from ..registration.warp import warp_infrared
 
 FEATHER = 0.25
 """Over which share of the box's shorter side the fused image sets in, from its border inwards."""
@@ -16,6 +18,35 @@ GAMMA_LIMITS = 0.4, 2.5
 """How far the fused image's brightness may be bent towards the photo's around it."""
 
 Region = tuple[int, int, int, int]
+
+
+def infrared_in_photo(
+    infrared: np.ndarray, place: Box | Rig, photo_size: tuple[int, int]
+) -> tuple[Region, np.ndarray, np.ndarray]:
+    """Infrared in the photo's pixels, and where it counts.
+
+    Args:
+        infrared: (h, w), finite.
+        place: where it lies: a box, or a rig of these sizes.
+        photo_size: (width, height).
+
+    Returns:
+        the region of the photo, infrared there, float32, and its weights for `blend_into_photo`, both of the region's
+        size.
+
+    Raises:
+        ValueError: the rig is of other sizes, or no pixel of the photo lies where infrared is.
+    """
+    if not isinstance(place, Rig):
+        region = covered_region(place, photo_size)
+        return region, infrared_over(infrared, place, region), feather_weights(region, photo_size)
+    height, width = infrared.shape
+    place.require_sizes((width, height), photo_size)
+    region = covered_region(place.bounds, photo_size)
+    weights = footprint_weights(place.footprint, region, photo_size)
+    if not weights.any():
+        raise ValueError(f"By the rig no pixel of the photo, {photo_size[0]}×{photo_size[1]}, lies in infrared.")
+    return region, warp_infrared(infrared, place, region), weights
 
 
 def covered_region(box: Box, photo_size: tuple[int, int]) -> Region:
@@ -88,6 +119,52 @@ def feather_weights(region: Region, photo_size: tuple[int, int]) -> np.ndarray:
     return np.outer(rises[1], rises[0])
 
 
+def footprint_weights(footprint: np.ndarray, region: Region, photo_size: tuple[int, int]) -> np.ndarray:
+    """How much of the fused image each pixel of the region takes, for a footprint of any four sides.
+
+    As in `feather_weights`, with the distance to the nearest side that lies in the photo; 0 outside of the footprint.
+
+    Args:
+        footprint: (4, 2), convex, clockwise from the upper left, in pixels of the photo.
+
+    Returns:
+        (height, width) in [0, 1].
+    """
+    across, down = np.meshgrid(np.arange(region[0], region[2]) + 0.5, np.arange(region[1], region[3]) + 0.5)
+    reach = FEATHER * min(region[2] - region[0], region[3] - region[1])
+    nearest = np.full(across.shape, np.inf)
+    inside = np.ones(across.shape, bool)
+    for start, end in zip(footprint, np.roll(footprint, -1, axis=0)):
+        inside &= (end[0] - start[0]) * (down - start[1]) >= (end[1] - start[1]) * (across - start[0])
+        if (seen := side_in_photo(start, end, photo_size)) is not None:
+            nearest = np.minimum(nearest, distance_to_side(across, down, *seen))
+    share = (nearest / reach).clip(0, 1)
+    return np.where(inside, share * share * (3 - 2 * share), 0)
+
+
+def side_in_photo(
+    start: np.ndarray, end: np.ndarray, photo_size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """The part of a side, (2,) to (2,), that lies strictly inside the photo, by Liang and Barsky; None if none does."""
+    way = end - start
+    first, last = 0.0, 1.0
+    for place, step, limit in zip(start, way, photo_size):
+        if step == 0:
+            if not 0 < place < limit:
+                return None
+            continue
+        enters, leaves = sorted((-place / step, (limit - place) / step))
+        first, last = max(first, enters), min(last, leaves)
+    return (start + first * way, start + last * way) if first < last else None
+
+
+def distance_to_side(across: np.ndarray, down: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Distance of places from the side between two points, of `across`'s shape."""
+    way = end - start
+    along = (((across - start[0]) * way[0] + (down - start[1]) * way[1]) / (way @ way)).clip(0, 1)
+    return np.hypot(across - start[0] - along * way[0], down - start[1] - along * way[1])
+
+
 def matched_gamma(photo: np.ndarray, fused: np.ndarray, border: np.ndarray) -> float:
     """The exponent that gives the fused luminance the photo's mean brightness along the border.
 
@@ -108,19 +185,19 @@ def matched_gamma(photo: np.ndarray, fused: np.ndarray, border: np.ndarray) -> f
     return float((np.log(wanted) / np.log(own)).clip(*GAMMA_LIMITS))
 
 
-def blend_into_photo(photo: Image.Image, fused: Image.Image, region: Region) -> Image.Image:
-    """The photo with the fused image in it, under `feather_weights`; outside the region it is the photo bit by bit.
+def blend_into_photo(photo: Image.Image, fused: Image.Image, region: Region, weights: np.ndarray) -> Image.Image:
+    """The photo with the fused image in it; outside the region and under weight 0 it is the photo bit by bit.
 
     The fused luminance is first bent by `matched_gamma`; its colours stay.
 
     Args:
         photo: RGB.
         fused: RGB, of the region's size.
+        weights: (region's height, region's width), from `feather_weights` or `footprint_weights`.
     """
-    weights = feather_weights(region, photo.size)
     outer, inner = (np.moveaxis(np.asarray(image), -1, 0) for image in (photo.crop(region), fused))
     around, own = (rgb_to_luminance(rgb.astype(np.float32) / WHITE).clip(0, 1) for rgb in (outer, inner))
-    matched = replace_luminance(inner, own ** matched_gamma(around, own, weights < 1))
+    matched = replace_luminance(inner, own ** matched_gamma(around, own, (weights > 0) & (weights < 1)))
     mixed = outer + weights * (matched.astype(np.float64) - outer)
     image = photo.copy()
     image.paste(Image.fromarray(np.moveaxis(np.rint(mixed).astype(np.uint8), 0, -1)), region[:2])

@@ -15,9 +15,10 @@ from ..colour import WHITE, to_uint8
 from ..image_files import decode
 from ..image_processing_maefuse import Limits, MaeFuseImageProcessor, load_rgb
 from ..modeling_maefuse import MaeFuseModel
+from ..registration import Rig
 from ..strategies import DEFAULT_CONTOUR, DEFAULT_FUSION, Contour, FusionStrategy
 from ..visualization.thermal_palette import seen_infrared, thermal_overlay
-from .coverage import blend_into_photo, covered_region, infrared_over
+from .coverage import blend_into_photo, infrared_in_photo
 from .pair_fusion import FusedPair, fuse_pair
 
 FilePath = str | os.PathLike[str]
@@ -31,13 +32,15 @@ class FusedFiles:
         image: RGB, of the photo's size.
         pair: the model's inputs, outputs and image of the part that infrared covers.
         thermal: what the infrared file holds; None if it is an image of no known unit.
-        infrared_box: where infrared lies in the photo; None if it covers all of it.
+        infrared_box: where infrared lies in the photo; None if it covers all of it or a rig says where it lies.
+        rig: by which infrared was warped; None without one.
     """
 
     image: Image.Image
     pair: FusedPair
     thermal: CameraPair | None
     infrared_box: Box | None
+    rig: Rig | None = None
 
 
 def fuse_files(
@@ -47,6 +50,7 @@ def fuse_files(
     visible: FilePath | None = None,
     *,
     infrared_box: Box | None = None,
+    rig: Rig | None = None,
     infrared_unit: str | None = None,
     temperature_range: Limits | None = None,
     palette: str | None = None,
@@ -61,6 +65,7 @@ def fuse_files(
         visible: the photo; without one, that in the camera's file.
         infrared_box: where infrared lies, in pixels of the photo, which stays as it is elsewhere. Without one, the
             camera's registration where its own photo is used, else infrared must cover the whole photo.
+        rig: where infrared lies, in place of a box; the photo stays as it is outside of infrared's footprint.
         infrared_unit: of an image's pixels, as in `maefuse_hf.cameras.UNITS`.
         temperature_range: °C that become black and white.
         palette: colours what is hot, as `thermal_overlay` does.
@@ -73,9 +78,10 @@ def fuse_files(
         ValueError: no photo, no temperatures where they are asked for, contradicting settings, or what processor and
             model raise.
     """
-    if infrared_box and overrides.get("resize_infrared"):
+    if bool(infrared_box) + bool(rig) + bool(overrides.get("resize_infrared")) > 1:
         raise ValueError(
-            "An infrared box and resize_infrared were given. Infrared lies in the box or covers the whole photo."
+            "Only one of an infrared box, a rig and resize_infrared can be given. Infrared lies in the box, where the "
+            "rig says, or covers the whole photo."
         )
     if temperature_range and overrides.get("infrared_range"):
         raise ValueError("A temperature range and an infrared range were given. Give °C or raw values.")
@@ -88,16 +94,17 @@ def fuse_files(
     else:
         thermal = open_camera_file(infrared)
         photo = embedded_photo(thermal, infrared)
-        if infrared_box is None and not overrides.get("resize_infrared"):
+        if infrared_box is None and rig is None and not overrides.get("resize_infrared"):
             infrared_box = registration(thermal, infrared)
     if temperature_range:
         require_temperatures(thermal, infrared)
-    if thermal is None and infrared_box is None:
+    if thermal is None and infrared_box is None and rig is None:
         pair = fuse_pair(model, processor, Path(infrared), photo_path(photo), fusion, contour, **overrides)
         return FusedFiles(coloured(pair, palette), pair, None, None)
 
     values, limits = infrared_values(thermal, infrared, temperature_range, overrides.pop("infrared_range", None))
-    if infrared_box is None:
+    place = rig or infrared_box
+    if place is None:
         limits = limits or percentile_limits(values, processor)
         pair = fuse_pair(
             model,
@@ -112,9 +119,8 @@ def fuse_files(
         return FusedFiles(coloured(pair, palette), pair, thermal, None)
 
     whole = photo_8_bit(photo, processor, overrides.pop("visible_range", None))
-    region = covered_region(infrared_box, whole.size)
-    covering = infrared_over(values, infrared_box, region)
-    limits = limits or percentile_limits(covering, processor)
+    region, covering, weights = infrared_in_photo(values, place, whole.size)
+    limits = limits or percentile_limits(covering[weights > 0], processor)
     pair = fuse_pair(
         model,
         processor,
@@ -125,7 +131,8 @@ def fuse_files(
         infrared_range=limits,
         **overrides,
     )
-    return FusedFiles(blend_into_photo(whole, coloured(pair, palette), region), pair, thermal, infrared_box)
+    image = blend_into_photo(whole, coloured(pair, palette), region, weights)
+    return FusedFiles(image, pair, thermal, infrared_box, rig)
 
 
 def require_temperatures(thermal: CameraPair | None, infrared: FilePath) -> np.ndarray:
