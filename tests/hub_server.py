@@ -224,6 +224,8 @@ class Handler(BaseHTTPRequestHandler):
 
     def resolve(self, body, name, revision, file, kind="models"):
         sha, files = self.files_at(kind, name, revision)
+        if self.repository(kind, name).settings.get("gated") and not self.signed_in():
+            raise RefusedError(401, "GatedRepo", f"Access to model {name} is restricted.")
         if file not in files:
             raise RefusedError(404, "EntryNotFound", "Entry not found")
         data = files[file]

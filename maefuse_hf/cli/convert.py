@@ -5,6 +5,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from ..conversion.hub_checkpoint import download, find_checkpoint, is_hub_name
 from ..conversion.maefuse import convert_checkpoint
 from .options import make_folder
 
@@ -22,12 +23,21 @@ def add_convert(commands: Any) -> None:
     )
     parser.add_argument(
         "checkpoint",
-        type=Path,
         nargs="+",
-        metavar="CHECKPOINT.pth",
-        help="the checkpoint, or the files of its parts: encoder with decoder, and fusion layer",
+        metavar="CHECKPOINT",
+        help="the checkpoint, or the files of its parts: encoder with decoder, and fusion layer; or a name on the Hub, "
+        "such as lijiayangCS/MaeFuse, where the paper's authors publish",
     )
     parser.add_argument("output", type=Path, metavar="OUT_DIR", help="folder to write to")
+    parser.add_argument(
+        "--file",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME",
+        help="which files of the repository on the Hub, where it holds more than one checkpoint",
+    )
+    parser.add_argument("--revision", help="branch, tag or commit on the Hub; default: the main branch")
     parser.add_argument(
         "--native",
         action="store_true",
@@ -55,7 +65,7 @@ def convert_files(options: argparse.Namespace) -> int:
     if (options.output / "config.json").exists():
         raise ValueError(f"{options.output} holds a model already; choose another folder.")
     model, processor = convert_checkpoint(
-        *options.checkpoint,
+        *checkpoint_files(options),
         encoder_heads=options.encoder_heads,
         decoder_heads=options.decoder_heads,
         native=options.native,
@@ -75,3 +85,14 @@ def convert_files(options: argparse.Namespace) -> int:
         f"Use it: maefuse fuse INFRARED VISIBLE -o FUSED --model {options.output}"
     )
     return 0
+
+
+def checkpoint_files(options: argparse.Namespace) -> list[Path]:
+    """The files that shall be converted; what a repository on the Hub holds is said, then downloaded."""
+    if len(options.checkpoint) > 1 or not is_hub_name(options.checkpoint[0]):
+        if options.file or options.revision:
+            raise ValueError("--file and --revision belong to a name on the Hub; give files by their paths alone.")
+        return [Path(file) for file in options.checkpoint]
+    found = find_checkpoint(options.checkpoint[0], options.revision, options.file)
+    print(found, flush=True)
+    return download(found)

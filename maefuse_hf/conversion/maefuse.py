@@ -91,10 +91,17 @@ def join_parts(parts: Iterable[Mapping[str, Tensor]], what: str) -> dict[str, Te
 
 def with_prefixes(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a file with the prefix of its part, where it has none."""
-    if any(name.startswith(tuple(PARTS)) for name in tensors):
-        return dict(tensors)
-    is_fusion = any(name.split(".")[0] in FUSION_LAYERS for name in tensors)
-    return {(FUSION if is_fusion else AUTOENCODER) + name: tensor for name, tensor in tensors.items()}
+    prefix = missing_prefix(tensors)
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def missing_prefix(names: Iterable[str]) -> str:
+    """The prefix that the tensors of a file with these names lack; nothing if they have theirs."""
+    names = list(names)
+    if any(name.startswith(tuple(PARTS)) for name in names):
+        return ""
+    is_fusion = any(name.split(".")[0] in FUSION_LAYERS for name in names)
+    return FUSION if is_fusion else AUTOENCODER
 
 
 def autoencoder_renaming(names: Iterable[str]) -> Renaming:

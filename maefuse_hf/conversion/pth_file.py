@@ -13,6 +13,8 @@ from typing import IO, Any, cast
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor
 
 # Source name -> the names that its tensor has in the model. Several names share it in equal parts along its first
@@ -48,24 +50,28 @@ UNREADABLE = (
     AttributeError,
     AssertionError,
     struct.error,
+    SafetensorError,
 )
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
-    """The named tensors of a file that `torch.save` wrote, on the CPU, in float32.
+    """The named tensors of a file that `torch.save` wrote, or of a `.safetensors` file, on the CPU, in float32.
 
     They lie in the file itself or under its key `model` or `state_dict`; optimizer, options and the like beside them
     are passed over. The prefixes that `DataParallel` and `torch.compile` put into names are taken out.
 
     Raises:
-        OSError: if the file is missing, cut off, or none of `torch.save`.
+        OSError: if the file is missing, cut off, or of neither kind.
         ValueError: if it holds objects that could run code, or no tensors.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file. Check the path.")
     try:
-        with torch.serialization.safe_globals(HARMLESS):
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        if path.suffix.lower() == ".safetensors":
+            content: Any = load_file(path)
+        else:
+            with torch.serialization.safe_globals(HARMLESS):
+                content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "Unsupported global" not in str(error) and "Unsupported class" not in str(error):
             if not would_call_functions(path):
