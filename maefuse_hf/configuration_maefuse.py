@@ -121,6 +121,9 @@ class MaeFuseConfig(PreTrainedConfig):
             How far the livelier source prevails in this detail where the decoder trusts both alike.
         detail_floor (`float`, *optional*, defaults to 1.0):
             Activity in grey values of 255 that counts as none there.
+        detail_limit (`float`, *optional*):
+            How far activity alone may decide there, as a logit; the decoder's trust goes on top of it. Without it there
+            is no bound, and the decoder is not heard where a source is very noisy.
         truncate_to_8_bit (`bool`, *optional*, defaults to `False`):
             Clip every predicted channel to [0, 1] and cut it down to whole 255ths before luminance is taken of the
             channels, as the authors' published images were made.
@@ -175,6 +178,7 @@ class MaeFuseConfig(PreTrainedConfig):
     source_detail_sigma: float | None = None
     detail_sharpness: float = GUIDE.detail_sharpness
     detail_floor: float = GUIDE.detail_floor
+    detail_limit: float | None = None
     truncate_to_8_bit: bool = False
     image_mean: list[float] | tuple[float, ...] = (0.485, 0.456, 0.406)
     image_std: list[float] | tuple[float, ...] = (0.229, 0.224, 0.225)
@@ -274,6 +278,8 @@ class MaeFuseConfig(PreTrainedConfig):
             )
         if self.detail_floor <= 0:
             raise ValueError(f"detail_floor={self.detail_floor}; it must be a positive number of grey values.")
+        if self.detail_limit is not None and self.detail_limit <= 0:
+            raise ValueError(f"detail_limit={self.detail_limit}; it must be a positive logit, or left out.")
         if self.fusion_window < 1 or self.fusion_window % 2 == 0:
             raise ValueError(f"fusion_window={self.fusion_window}; it must be odd, so that it has a centre.")
         if not len(self.image_mean) == len(self.image_std) == encoder.num_channels:

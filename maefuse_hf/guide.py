@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .refinement import gaussian_blur
+from .refinement import gaussian_blur, livelier_source
 
 
 @dataclass(frozen=True)
@@ -67,24 +67,19 @@ def replace_detail(
 ) -> Tensor:
     """`G * F + w (I - G * I) + (1 - w) (V - G * V)`: coarse structure of the first, detail of the livelier source.
 
-    G is a Gaussian. The weight of infrared's detail is `w = a_I^p / (a_I^p + a_V^p)`, p the `sharpness`, with each
-    source's local activity `a_X^2 = G * (X - G * X)^2 + floor^2`: the choice by activity that multi-scale fusion has
-    long made, here for the finest scale alone.
+    G is a Gaussian. The weight of infrared's detail is `w = a_I^p / (a_I^p + a_V^p)`, with the activities a_X of
+    `livelier_source`: the choice by activity that multi-scale fusion has long made, here for the finest scale alone.
 
     Args:
         fused: `(B, 1, H, W)` luminance from the decoder.
         infrared, visible: `(B, 1, H, W)` luminance in [0, 1].
-        sigma: standard deviation of G in pixels.
-        sharpness: exponent of the activities.
-        floor: activity that counts as none, in grey values of 255.
+        sigma, sharpness, floor: see `livelier_source`; p is the `sharpness`.
 
     Returns:
         `(B, 1, H, W)` float32, not clipped.
     """
     # pixels would lose digits under autocast
     with torch.autocast(fused.device.type, enabled=False):
-        details = [image.float() - gaussian_blur(image.float(), sigma) for image in (infrared, visible)]
-        of_infrared, of_visible = details
-        activities = [gaussian_blur(detail.square(), sigma) + (floor / 255) ** 2 for detail in details]
-        weight = (sharpness / 2 * (activities[0] / activities[1]).log()).sigmoid()
+        livelier, of_infrared, of_visible = livelier_source(infrared.float(), visible.float(), sigma, sharpness, floor)
+        weight = livelier.sigmoid()
         return gaussian_blur(fused, sigma) + weight * of_infrared + (1 - weight) * of_visible

@@ -153,20 +153,28 @@ def alignment_terms(features: Tensor, infrared_features: Tensor, visible_feature
     return {"alignment": alignment_loss(features, infrared_features, visible_features)}
 
 
-def fusion_terms(fused: Tensor, infrared: Tensor, visible: Tensor, weights: Mapping[str, float]) -> dict[str, Tensor]:
+def fusion_terms(
+    fused: Tensor, infrared: Tensor, visible: Tensor, weights: Mapping[str, float], target: Tensor | None = None
+) -> dict[str, Tensor]:
     """Each term that `weights` names, on `(B, 1, H, W)` luminance in [0, 1]; Eq. 4 names intensity and gradient.
 
     Args:
         fused: the image that is judged.
         infrared, visible: the pair that it is to show, undamaged.
         weights: weight of each term by its name in `FUSION_TERMS` or `GUIDE_TERMS`.
+        target: the pair's `guide` where it has been made before; only the terms of `GUIDE_TERMS` need it.
     """
     # in the order of the terms, whatever the order of the weights, so that sums are the same to the last bit
     terms = {name: term(fused, infrared, visible) for name, term in FUSION_TERMS.items() if name in weights}
-    if any(name in weights for name in GUIDE_TERMS):
-        target = guide(infrared, visible)
+    if needs_guide(weights):
+        target = guide(infrared, visible) if target is None else target
         terms |= {name: term(fused, target) for name, term in GUIDE_TERMS.items() if name in weights}
     return terms
+
+
+def needs_guide(weights: Mapping[str, float]) -> bool:
+    """Whether `fusion_terms` compares with the guide under these weights."""
+    return any(name in weights for name in GUIDE_TERMS)
 
 
 def require_fusion_terms(weights: Mapping[str, float]) -> None:

@@ -416,7 +416,8 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         height, width = content or decoded.shape[-2:]
         inside = (..., slice(height), slice(width))
         sources = infrared[inside], visible[inside]
-        inner = source_weights(trust[inside], *sources, sigma, config.detail_sharpness, config.detail_floor)
+        numbers = (config.detail_sharpness, config.detail_floor)
+        inner = source_weights(trust[inside], *sources, sigma, *numbers, limit=config.detail_limit)
         refined, weights = decoded.clone(), inner.new_tensor(DECODED_ALONE).view(1, 3, 1, 1)
         weights = weights.repeat(len(decoded), 1, *decoded.shape[-2:])
         refined[inside], weights[inside] = take_detail(decoded[inside], inner, *sources, sigma), inner

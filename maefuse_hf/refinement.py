@@ -16,22 +16,46 @@ TRUST = ("decoded", "infrared")
 """What the channels of the trust stand for: in the decoded image beside both sources, in infrared beside visible."""
 
 
-def source_weights(
-    trust: Tensor, infrared: Tensor, visible: Tensor, sigma: float, sharpness: float, floor: float
-) -> Tensor:
-    """What each image contributes to fine detail: `w_F = s(t_F)`, `w_I = (1 - w_F) s(t_I + p log(a_I / a_V))` and what
-    is left for visible, with s the logistic function.
+def livelier_source(
+    infrared: Tensor, visible: Tensor, sigma: float, sharpness: float, floor: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Which source is locally the livelier one: `p log(a_I / a_V)` with `a_X^2 = G * (X - G * X)^2 + floor^2`.
 
-    Without an opinion, t_I = 0, the livelier source prevails, as in `guide.replace_detail`: p is the `sharpness` and
-    `a_X^2 = G * (X - G * X)^2 + floor^2` a source's local activity. Noise is lively too, so the decoder has to say
-    where a source is not to be trusted.
+    Args:
+        infrared, visible: `(B, 1, H, W)` float32 luminance.
+        sigma: standard deviation of the Gaussian G in pixels.
+        sharpness: p, how far the livelier source prevails.
+        floor: activity that counts as none, in grey values of 255.
+
+    Returns:
+        `(B, 1, H, W)` logits, positive where infrared is the livelier one, and both sources' details `X - G * X`.
+    """
+    of_infrared, of_visible = (image - gaussian_blur(image, sigma) for image in (infrared, visible))
+    activities = [gaussian_blur(detail.square(), sigma) + (floor / 255) ** 2 for detail in (of_infrared, of_visible)]
+    return sharpness / 2 * (activities[0] / activities[1]).log(), of_infrared, of_visible
+
+
+def source_weights(
+    trust: Tensor,
+    infrared: Tensor,
+    visible: Tensor,
+    sigma: float,
+    sharpness: float,
+    floor: float,
+    limit: float | None = None,
+) -> Tensor:
+    """What each image contributes to fine detail: `w_F = s(t_F)`, `w_I = (1 - w_F) s(t_I + l)` and what is left for
+    visible, with s the logistic function and l the logit of `livelier_source`.
+
+    Without an opinion, t_I = 0, the livelier source prevails, as in `guide.replace_detail`. Noise is lively too, so
+    the decoder has to say where a source is not to be trusted. With a `limit` L it is heard however lively the noise:
+    l becomes `L tanh(l / L)`.
 
     Args:
         trust: `(B, 2, H, W)` logits t_F and t_I, as in `TRUST`.
         infrared, visible: `(B, 1, H, W)` luminance.
-        sigma: standard deviation of the Gaussian G in pixels.
-        sharpness: how far the livelier source prevails.
-        floor: activity that counts as none, in grey values of 255.
+        sigma, sharpness, floor: see `livelier_source`.
+        limit: how far liveliness alone may decide, as a logit; without it there is no bound.
 
     Returns:
         `(B, 3, H, W)` float32 as in `SOURCES`, with a sum of one at each pixel.
@@ -39,10 +63,11 @@ def source_weights(
     # activities would lose digits under autocast
     with torch.autocast(trust.device.type, enabled=False):
         trust = trust.float()
-        details = [image.float() - gaussian_blur(image.float(), sigma) for image in (infrared, visible)]
-        activities = [gaussian_blur(detail.square(), sigma) + (floor / 255) ** 2 for detail in details]
+        livelier, _, _ = livelier_source(infrared.float(), visible.float(), sigma, sharpness, floor)
+        if limit is not None:
+            livelier = limit * (livelier / limit).tanh()
         of_decoded = trust[:, :1].sigmoid()
-        of_infrared = (trust[:, 1:] + sharpness / 2 * (activities[0] / activities[1]).log()).sigmoid()
+        of_infrared = (trust[:, 1:] + livelier).sigmoid()
         return torch.cat([(1 - of_decoded) * of_infrared, (1 - of_decoded) * (1 - of_infrared), of_decoded], dim=1)
 
 

@@ -132,6 +132,8 @@ def test_guide_terms_are_distances_to_the_guide():
     # an offset has no edges
     assert off["guide_edges"] == pytest.approx(0, abs=1e-6)
     assert list(fusion_terms(target, infrared, visible, {"guide_edges": 1.0, "edges": 1.0})) == ["edges", "guide_edges"]
+    # a guide that was made before is taken as it is
+    assert fusion_terms(target, infrared, visible, {"guide": 1.0}, target - 0.5)["guide"] == pytest.approx(0.5)
 
 
 def test_guide_edges_want_direction_and_sign():

@@ -503,8 +503,8 @@ class TestRefinement:
         assert trust.abs().sum() == 3.0
 
     def test_the_numbers_of_the_configuration_count(self, images):
-        outputs = small_model(**self.FIELDS, detail_sharpness=2.0, detail_floor=9.0)(*images)
-        expected = source_weights(outputs.trust, *images, self.SIGMA, sharpness=2.0, floor=9.0)
+        outputs = small_model(**self.FIELDS, detail_sharpness=2.0, detail_floor=9.0, detail_limit=0.5)(*images)
+        expected = source_weights(outputs.trust, *images, self.SIGMA, sharpness=2.0, floor=9.0, limit=0.5)
         assert torch.equal(outputs.source_weights, expected)
 
     def test_a_pair_alone_and_in_a_batch(self, images):

@@ -1,8 +1,17 @@
+import math
+
 import pytest
 import torch
 
 from maefuse_hf.guide import replace_detail
-from maefuse_hf.refinement import SOURCES, gaussian_blur, source_weights, take_coarse_structure, take_detail
+from maefuse_hf.refinement import (
+    SOURCES,
+    gaussian_blur,
+    livelier_source,
+    source_weights,
+    take_coarse_structure,
+    take_detail,
+)
 
 
 @pytest.fixture
@@ -37,6 +46,18 @@ class TestBlur:
         assert torch.allclose(gaussian_blur(even, 4.0), even)
 
 
+class TestLivelierSource:
+    def test_sources_alike_are_equally_lively(self, images):
+        livelier, of_infrared, of_visible = livelier_source(images[0], images[0], sigma=1.0, sharpness=8.0, floor=1.0)
+        assert not livelier.any() and torch.equal(of_infrared, of_visible)
+
+    def test_twice_the_contrast_counts_two_to_the_sharpness(self, images):
+        source = images[0]
+        livelier, detail, doubled = livelier_source(source, 2 * source, sigma=1.0, sharpness=5.0, floor=1e-3)
+        assert torch.allclose(livelier, torch.full_like(livelier, -5 * math.log(2)), atol=1e-3)
+        assert torch.allclose(doubled, 2 * detail, atol=1e-6)
+
+
 class TestSourceWeights:
     NUMBERS = {"sigma": 1.0, "sharpness": 8.0, "floor": 1.0}
 
@@ -64,6 +85,20 @@ class TestSourceWeights:
         trust = torch.zeros(2, 2, 16, 24)
         trust[:, 1] = -60
         assert (source_weights(trust, noisy, visible, **self.NUMBERS)[:, 1] > 0.49).all()
+
+    def test_a_limit_bounds_what_liveliness_alone_decides(self):
+        # stripes against nothing: livelier by far more than any limit, so that l is the limit itself
+        stripes = (torch.arange(32.0) % 2).expand(1, 1, 32, 32)
+        flat = torch.full_like(stripes, 0.5)
+        trust = torch.tensor([0.0, -1.0]).view(1, 2, 1, 1).expand(1, 2, 32, 32)
+        of_infrared = source_weights(trust, stripes, flat, **self.NUMBERS, limit=3.0)[0, 0]
+        assert torch.allclose(of_infrared, torch.full((32, 32), 0.5 / (1 + math.exp(1 - 3))), atol=1e-4)
+
+    def test_a_far_limit_is_none(self, images):
+        _, infrared, visible = images
+        trust = torch.zeros(2, 2, 16, 24)
+        expected = source_weights(trust, infrared, visible, **self.NUMBERS)
+        assert torch.allclose(source_weights(trust, infrared, visible, **self.NUMBERS, limit=1e4), expected, atol=1e-5)
 
     def test_they_add_up_to_one_and_autocast_takes_no_digits(self, images):
         _, infrared, visible = images

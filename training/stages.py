@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from maefuse_hf import MaeFuseModel
-from maefuse_hf.losses import alignment_terms, fusion_terms, reconstruction_terms, weighted_sum
+from maefuse_hf.guide import guide
+from maefuse_hf.losses import alignment_terms, fusion_terms, needs_guide, reconstruction_terms, weighted_sum
 from training.config import StageConfig, require
 
 
@@ -75,11 +76,13 @@ def fuse(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: Ma
     if trust is not None:
         judged["fused"], _ = model.refine(image, trust, pairs.infrared, pairs.visible)
     # differences of neighbouring pixels need all their digits
+    clean = pairs.clean_infrared, pairs.clean_visible
     with torch.autocast(image.device.type, enabled=False):
+        target = guide(*clean) if needs_guide(weights) else None
         terms = {
             f"{of}_{name}": term
             for of, judged_image in judged.items()
-            for name, term in fusion_terms(judged_image, pairs.clean_infrared, pairs.clean_visible, weights).items()
+            for name, term in fusion_terms(judged_image, *clean, weights, target).items()
         }
     if any(parameter.requires_grad for parameter in model.decoder.parameters()):
         # four images of the batch are enough to hold the decoder, and cost little

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..guide import replace_detail
+from ..guide import GUIDE, replace_detail
 
 
 @dataclass(frozen=True)
@@ -17,11 +17,11 @@ class Rule:
     """How much the darker source counts beside the brighter one in the blend."""
     contrast_outliers: float = 0.005
     """Share of the pixels at either end of the grey values that may leave [0, 1]: lamps and the sun need not fit."""
-    detail_sigma: float = 3.0
+    detail_sigma: float = GUIDE.detail_sigma
     """Standard deviation in pixels of the Gaussian that parts structure from detail."""
-    detail_sharpness: float = 8.0
+    detail_sharpness: float = GUIDE.detail_sharpness
     """Exponent of the activities: the larger, the more the livelier source prevails."""
-    detail_floor: float = 1.0
+    detail_floor: float = GUIDE.detail_floor
     """Activity in grey values of 255 that counts as none: where both sources are flat, their noise is averaged."""
 
 
