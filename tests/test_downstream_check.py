@@ -1,6 +1,7 @@
 """The whole downstream check at toy size: rendered pairs, a detector of hot areas, networks that start at random."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -191,3 +192,8 @@ def test_the_command(data, tmp_path, monkeypatch, capsys):
     assert seen["segments"] and seen["weights"] == Path("weights.pth")
     assert downstream.main([str(argument) for argument in [*arguments, "--detector-only"]]) == 0
     assert not seen["segments"] and seen["weights"] is None
+    assert downstream.main([str(argument) for argument in [*arguments, "--seeds", 2]]) == 0
+    assert seen["scale"] == replace(downstream.QUICK, seeds=(0, 1))
+    with pytest.raises(SystemExit):
+        downstream.main([str(argument) for argument in [*arguments, "--seeds", 0]])
+    assert "--seeds is 0; it must be 1 or more" in capsys.readouterr().err

@@ -10,7 +10,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -176,9 +176,15 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--torchscript", nargs="+", default=[], metavar="NAME=FILE")
     parser.add_argument("--fused", nargs="+", default=[], metavar="NAME=DIR", help="images of the pairs' names")
     parser.add_argument("--quick", action="store_true", help="a few pairs for a short time: does it run?")
+    parser.add_argument(
+        "--seeds", type=int, metavar="N", help="train the segmenter this often for each system; default: 3"
+    )
     parser.add_argument("--detector-only", action="store_true", help="leave out the segmenter, which takes longest")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.seeds is not None and options.seeds < 1:
+        parser.error(f"--seeds is {options.seeds}; it must be 1 or more")
+    return options
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -192,6 +198,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     systems = systems_of(options.model, options.torchscript, options.fused)
     options.output.mkdir(parents=True, exist_ok=True)
     scale = QUICK if options.quick else Scale()
+    if options.seeds is not None:
+        scale = replace(scale, seeds=tuple(range(options.seeds)))
     check(systems, pairs, options.labels, options.splits, detector, weights, options.output, scale, segments)
     print((options.output / "downstream.md").read_text(encoding="utf-8"))
     return 0
