@@ -36,7 +36,8 @@ FIELDS_OF_THE_RULE = (*STEPS_OF_THE_RULE, "contrast_outliers")
 
 # Keys of config.json that are no fields and that transformers reads or writes.
 SERVICE_KEYS = {"_attn_implementation_internal", "_commit_hash", "attn_implementation", "auto_map", "custom_pipelines"}
-SERVICE_KEYS |= {"_name_or_path", "model_type", "name_or_path", "transformers_version"}
+SERVICE_KEYS |= {"_name_or_path", "model_type", "name_or_path", "output_attentions", "torch_dtype"}
+SERVICE_KEYS |= {"transformers_version"}
 
 # How the names of fields end that hold a size or a number of parts.
 SIZES = ("hidden_size", "intermediate_size", "patch_size", "image_size", "num_attention_heads", "num_channels")
@@ -204,7 +205,11 @@ class MaeFuseConfig(PreTrainedConfig):
                 FutureWarning,
                 stacklevel=2,
             )
-        if unknown := sorted(kwargs.keys() - SERVICE_KEYS):
+        unknown = sorted(kwargs.keys() - SERVICE_KEYS)
+        if isinstance(self.encoder_config, dict):
+            known = {one.name for one in fields(ViTMAEConfig)} | SERVICE_KEYS
+            unknown += [f"encoder_config.{key}" for key in sorted(self.encoder_config.keys() - known)]
+        if unknown:
             logger.warning("The configuration has unknown keys, which change nothing: %s.", ", ".join(unknown))
         super().__post_init__(**kwargs)
         if self.fusion_num_attention_heads is None:
@@ -268,8 +273,13 @@ class MaeFuseConfig(PreTrainedConfig):
             raise ValueError(f"coarse_factor={self.coarse_factor}; it must be a whole number above one, or left out.")
         if not 0 < self.coarse_sigma <= LARGEST_SIGMA:
             raise ValueError(f"coarse_sigma={self.coarse_sigma}; it must be positive, {LARGEST_SIGMA} pixels at most.")
-        if self.merging_blocks < 0:
-            raise ValueError(f"merging_blocks={self.merging_blocks}; it must be a number of blocks, zero or more.")
+        for name, blocks in (
+            ("encoder_config.num_hidden_layers", encoder.num_hidden_layers),
+            ("decoder_num_hidden_layers", self.decoder_num_hidden_layers),
+            ("merging_blocks", self.merging_blocks),
+        ):
+            if blocks < 0:
+                raise ValueError(f"{name}={blocks}; it must be a number of blocks, zero or more.")
         sigma = self.source_detail_sigma
         if sigma is not None and not 0 < sigma <= LARGEST_SIGMA:
             raise ValueError(

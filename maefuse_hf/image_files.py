@@ -5,13 +5,14 @@ Pillow chooses its reader by a file's content. Some readers start other programs
 whatever a damaged file makes them raise, so only the formats named here are read, and their errors become our own.
 """
 
+import io
 import logging
 import os
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
@@ -20,6 +21,7 @@ FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 FORMATS_TEXT = "PNG, TIFF, JPEG, WebP, BMP, PPM/PGM or GIF"
 LARGEST_8_BIT = 255
 SIGNED, UNSIGNED = 2, 1
+SRGB: Literal["sRGB"] = "sRGB"
 
 logger = logging.getLogger(__name__)
 
@@ -130,7 +132,31 @@ def pixels_of(image: Image.Image, name: str) -> np.ndarray:
     if upright.mode in ("L", "I", "F") or upright.mode.startswith("I;16"):
         pixels = np.asarray(upright)
         return pixels.view(np.uint32) if unsigned and pixels.dtype == np.int32 else pixels
-    return np.asarray(upright.convert("L" if upright.mode in ("1", "LA") else "RGB"))
+    return np.asarray(upright.convert("L") if upright.mode in ("1", "LA") else as_srgb(upright, name))
+
+
+def as_srgb(image: Image.Image, name: str) -> Image.Image:
+    """An image of RGB, of a palette or of CMYK as RGB, its colours brought from its ICC profile to sRGB.
+
+    Without a profile RGB counts as sRGB. A profile that cannot be used is passed over, which the log says.
+    """
+    profile = image.info.get("icc_profile")
+    if image.mode not in ("RGB", "CMYK"):
+        # palettes and alpha have the profile of RGB
+        image = image.convert("RGB")
+    if not profile:
+        return image.convert("RGB")
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if image.mode == "RGB" and ImageCms.getProfileDescription(source).startswith(SRGB):
+            return image
+        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile(SRGB), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError) as error:
+        logger.warning("%s: its ICC profile cannot be used (%s); its colours are taken as sRGB.", name, error)
+        return image.convert("RGB")
+    assert converted is not None  # only None where the image itself is changed
+    del converted.info["icc_profile"]
+    return converted
 
 
 def refuse_misread(image: Image.Image, name: str) -> None:

@@ -3,21 +3,26 @@
 Only luminance is fused. The visible image travels along at its own size, to give its colour back.
 """
 
+import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from PIL import Image
 from transformers.image_processing_backends import PilBackend
 from transformers.image_processing_utils import BatchFeature
 from transformers.image_transforms import get_size_with_aspect_ratio
 from transformers.image_utils import PILImageResampling, SizeDict
 from transformers.processing_utils import Unpack
+from transformers.utils import logging
 
 from .colour import WHITE, recoloured, resized_luminance, to_uint8
 from .eight_bit import recoloured_8_bit, resized_luminance_8_bit
+from .false_colour import heat_of
 from .image_files import decode
 
 ImageLike: TypeAlias = str | os.PathLike[str] | Image.Image | np.ndarray | torch.Tensor
@@ -29,8 +34,14 @@ Limits: TypeAlias = tuple[float, float]
 BOTH_WAYS = {"eight_bit", "resize_colour"}
 EIGHT_BIT_FILTERS = (PILImageResampling.BILINEAR, PILImageResampling.BICUBIC)
 CHANNEL_COUNTS = (1, 3, 4)
+LONGEST_EDGE = 1 << 16
+"""The largest `size` and `size_divisor` in pixels; more is a mistake that would fill the memory."""
+
 # Keys that transformers itself writes into preprocessor_config.json.
 SERVICE_KEYS = {"auto_map", "feature_extractor_type", "image_processor_type", "processor_class"}
+
+
+logger = logging.get_logger(__name__)
 
 
 class NoContentError(ValueError):
@@ -51,15 +62,21 @@ def pad_to_multiple(planes: np.ndarray, divisor: int) -> np.ndarray:
     return np.pad(planes, ((0, 0), (0, -height % divisor), (0, -width % divisor)), mode="reflect")
 
 
+def check_size(size: SizeDict) -> None:
+    """Raise a `ValueError` for keys or numbers that name no size."""
+    given = {name: edge for name, edge in dict(size).items() if edge is not None}
+    fits = given.keys() in ({"height", "width"}, {"shortest_edge"}, {"shortest_edge", "longest_edge"})
+    if not fits or not all(type(edge) is int and 1 <= edge <= LONGEST_EDGE for edge in given.values()):
+        raise ValueError(
+            f"`size` is {given}. Give 'height' and 'width', or 'shortest_edge' with or without a bound "
+            f"'longest_edge', each a whole number from 1 to {LONGEST_EDGE}."
+        )
+
+
 def target_size(own_size: Size, size: SizeDict) -> Size:
-    """(height, width) that `size` gives an image; ValueError for keys or numbers that name none."""
+    """(height, width) that `size`, which `check_size` has passed, gives an image."""
     if size.height and size.width:
         return size.height, size.width
-    if not size.shortest_edge:
-        raise ValueError(
-            f"`size` is {dict(size)}. Give 'height' and 'width', or 'shortest_edge' with or without a bound "
-            "'longest_edge', each at least 1."
-        )
     height, width = get_size_with_aspect_ratio(own_size, size.shortest_edge, size.longest_edge)
     return max(1, height), max(1, width)
 
@@ -153,13 +170,33 @@ def natural_limits(pixels: np.ndarray, percentiles: Limits, measured: bool, name
 
 
 def load_rgb(image: ImageLike, name: str, limits: Limits | None, percentiles: Limits) -> np.ndarray:
-    """One image as (3, H, W) float32: (pixel - low) / (high - low) clipped to [0, 1], grey repeated.
+    """A visible image as `scaled_rgb` gives it; raises what `read_pixels` and `scaled_rgb` raise."""
+    return scaled_rgb(read_pixels(image, name), name, limits, percentiles, is_measured(image))
 
-    Raises what `read_pixels` and `natural_limits` raise, and ValueError if all pixels lie outside `limits`.
+
+def load_infrared(
+    image: ImageLike, name: str, limits: Limits | None, percentiles: Limits, visible: np.ndarray | None = None
+) -> np.ndarray:
+    """An infrared image as `scaled_rgb` gives it; the log says what `heat_of` says of its colours.
+
+    Raises what `read_pixels` and `scaled_rgb` raise.
     """
-    pixels = read_pixels(image, name)
-    # Pillow's mode "F" holds temperatures as often as values in [0, 1].
-    measured = not isinstance(image, (np.ndarray, torch.Tensor))
+    pixels, doubt = heat_of(read_pixels(image, name), name, visible)
+    if doubt:
+        logger.warning_once(doubt)
+    return scaled_rgb(pixels, name, limits, percentiles, is_measured(image))
+
+
+def is_measured(image: ImageLike) -> bool:
+    """Whether floating point may leave [0, 1]: Pillow's mode "F" holds temperatures as often as values in it."""
+    return not isinstance(image, (np.ndarray, torch.Tensor))
+
+
+def scaled_rgb(pixels: np.ndarray, name: str, limits: Limits | None, percentiles: Limits, measured: bool) -> np.ndarray:
+    """(C, H, W) as (3, H, W) float32: (pixel - low) / (high - low) clipped to [0, 1], grey repeated.
+
+    Raises what `natural_limits` raises, and ValueError if all pixels lie outside `limits`.
+    """
     low, high = limits or natural_limits(pixels, percentiles, measured, name)
     darkest, brightest = pixels.min().item(), pixels.max().item()
     if brightest <= low or darkest >= high:
@@ -283,7 +320,10 @@ class MaeFuseImageProcessor(PilBackend):
         """
         if fixed := sorted(BOTH_WAYS & set(kwargs)):
             raise TypeError(f"{', '.join(fixed)}: the way back needs the same setting; give it to the constructor.")
-        features = super().preprocess(infrared, visible, **kwargs)
+        try:
+            features = super().preprocess(infrared, visible, **kwargs)
+        except StrictDataclassError as error:
+            raise ValueError(" ".join(str(error).split())) from error
         return features.convert_to_tensors(return_tensors)
 
     def _standardize_kwargs(self, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
@@ -292,9 +332,11 @@ class MaeFuseImageProcessor(PilBackend):
         for name in ("percentiles", "infrared_range", "visible_range"):
             if kwargs[name] is not None:
                 # JSON has lists only.
-                limits = kwargs[name] = tuple(kwargs[name])
-                if len(limits) != 2 or not np.isfinite(limits).all() or limits[0] >= limits[1]:
-                    raise ValueError(f"`{name}` is {limits}. Give two finite numbers, the lower one first.")
+                given = kwargs[name]
+                limits = kwargs[name] = tuple(given) if isinstance(given, Iterable) else ()
+                numbers = all(isinstance(limit, Real) and math.isfinite(limit) for limit in limits)
+                if len(limits) != 2 or not numbers or limits[0] >= limits[1]:
+                    raise ValueError(f"`{name}` is {given!r}. Give two finite numbers, the lower one first.")
         if not 0 <= kwargs["percentiles"][0] < kwargs["percentiles"][1] <= 100:
             raise ValueError(f"`percentiles` is {kwargs['percentiles']}. Give percentages from 0 to 100.")
         if kwargs["eight_bit"] and kwargs["resample"] not in EIGHT_BIT_FILTERS:
@@ -302,8 +344,12 @@ class MaeFuseImageProcessor(PilBackend):
                 f"`resample` is {kwargs['resample']}; with `eight_bit` it must be one of "
                 f"{', '.join(f'{filter.value} ({filter.name.lower()})' for filter in EIGHT_BIT_FILTERS)}."
             )
-        if not isinstance(kwargs["size_divisor"], int) or kwargs["size_divisor"] < 1:
-            raise ValueError(f"`size_divisor` is {kwargs['size_divisor']}. Give a whole number, at least 1.")
+        if type(kwargs["size_divisor"]) is not int or not 1 <= kwargs["size_divisor"] <= LONGEST_EDGE:
+            raise ValueError(
+                f"`size_divisor` is {kwargs['size_divisor']}. Give a whole number from 1 to {LONGEST_EDGE}."
+            )
+        if kwargs["size"] is not None:
+            check_size(kwargs["size"])
         return kwargs
 
     def _preprocess_image_like_inputs(  # type: ignore[override]
@@ -319,8 +365,13 @@ class MaeFuseImageProcessor(PilBackend):
         resizes = size is not None and settings["do_resize"] is not False
         luminances, colours, resized_sizes = [], [], []
         for (infrared_name, thermal), (visible_name, photo) in zip(named_infrared, named_visible, strict=True):
-            heat = load_rgb(thermal, infrared_name, settings["infrared_range"], settings["percentiles"])
-            colour = load_rgb(photo, visible_name, settings["visible_range"], settings["percentiles"])
+            seen = read_pixels(photo, visible_name)
+            heat = load_infrared(
+                thermal, infrared_name, settings["infrared_range"], settings["percentiles"], visible=seen
+            )
+            colour = scaled_rgb(
+                seen, visible_name, settings["visible_range"], settings["percentiles"], is_measured(photo)
+            )
             if heat.shape != colour.shape and not settings["resize_infrared"]:
                 raise ValueError(
                     f"{infrared_name} has the size {heat.shape[1:]}, {visible_name} has {colour.shape[1:]} "

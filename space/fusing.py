@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from transformers.feature_extraction_utils import BatchFeature
 
 from maefuse_hf import MaeFuseImageProcessor, MaeFuseModel, MaeFuseOutput, image_files
 from maefuse_hf.colour import to_uint8
+from maefuse_hf.false_colour import heat_of
 from maefuse_hf.image_files import FORMATS_TEXT
+from maefuse_hf.image_processing_maefuse import to_channels_first
 from maefuse_hf.strategies import CONTOURS, DEFAULT_CONTOUR, DEFAULT_FUSION, Contour, FusionStrategy
 from maefuse_hf.visualization import PALETTES, seen_infrared, thermal_overlay
 
@@ -184,6 +186,26 @@ def open_image(path: str | None, name: str) -> Image.Image:
     except Exception as error:
         raise OSError(f"The {name} is damaged and cannot be read to its end. Copy or export it again.") from error
     return image
+
+
+def doubts(pair: UploadedPair) -> list[str]:
+    """What the person who gave a pair that can be fused should know of it, a sentence each."""
+    infrared, visible = (
+        to_channels_first(image_files.decode(image, name), prefer_first=False, name=name)
+        for image, name in ((pair.infrared, "The infrared image"), (pair.visible, "The photo"))
+    )
+    sentences = [heat_of(infrared, "The infrared image", visible)[1]]
+    for image, name in ((pair.infrared, "infrared image"), (pair.visible, "photo")):
+        if (frames := getattr(image, "n_frames", 1)) > 1:
+            sentences.append(f"The {name} holds {frames} pages or frames; only the first is used.")
+    return [sentence for sentence in sentences if sentence]
+
+
+def upright_photo(pair: UploadedPair) -> Image.Image:
+    """The photo as it is to be looked at: upright, and its colours in sRGB."""
+    upright = ImageOps.exif_transpose(pair.visible)
+    in_colours = not upright.mode.startswith(("1", "L", "I", "F"))
+    return image_files.as_srgb(upright, "The photo") if in_colours and "icc_profile" in upright.info else upright
 
 
 def check_sizes(pair: UploadedPair, settings: Settings) -> None:

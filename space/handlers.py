@@ -10,7 +10,17 @@ from typing import Any, ParamSpec, TypeVar
 import gradio as gr
 import numpy as np
 import torch
-from fusing import NO_PALETTE, DemoFusion, Settings, as_grey_image, limited, open_image, open_pair
+from fusing import (
+    NO_PALETTE,
+    DemoFusion,
+    Settings,
+    as_grey_image,
+    doubts,
+    limited,
+    open_image,
+    open_pair,
+    upright_photo,
+)
 from gradio.data_classes import ImageData
 from insights import blend_weight_image, enlarged, feature_images, has_blend_weights, infrared_blend_weights
 from measured import as_table, measure
@@ -19,6 +29,7 @@ from pydantic import ValidationError
 from zero_gpu import on_gpu
 
 from maefuse_hf import MaeFuseOutput
+from maefuse_hf.image_files import write_image
 from maefuse_hf.strategies import DEFAULT_CONTOUR, FUSION_STRATEGIES, Contour
 from maefuse_hf.visualization import seen_infrared
 
@@ -122,7 +133,9 @@ class Handlers:
         files = self.path_of(infrared), self.path_of(visible)
         run = self.fuse_example if all(map(is_example, files)) else self.fuse_files
         target = Path(tempfile.mkdtemp(dir=self.folder)) / FUSED_NAME
-        run(*files, settings).save(target)
+        write_image(run(*files, settings), target)
+        for sentence in doubts(open_pair(*files)):
+            gr.Warning(html.escape(sentence, quote=False), title="Fused, but")
         return str(target)
 
     @said
@@ -130,7 +143,7 @@ class Handlers:
         """After a fusion: both sliders, the file to download, and the job, for the tabs that look closer."""
         files, chosen = (self.path_of(infrared), self.path_of(visible)), Settings(*settings)
         pair = open_pair(*files)
-        before = shown(self.fuser.seen(pair, chosen)), shown(ImageOps.exif_transpose(pair.visible))
+        before = shown(self.fuser.seen(pair, chosen)), shown(upright_photo(pair))
         path = self.path_of(fused)
         with open_image(path, "fused image") as image:
             after = shown(image)
@@ -159,7 +172,7 @@ class Handlers:
                 if image.format != "TIFF" or image.mode not in PNG_MODES:
                     return gr.skip()
                 target = Path(tempfile.mkdtemp(dir=self.folder)) / f"{Path(path or '').stem}.png"
-                ImageOps.exif_transpose(image).save(target)
+                write_image(ImageOps.exif_transpose(image), target)
         except (OSError, ValueError):
             # said when it is to be fused
             return gr.skip()
@@ -195,7 +208,7 @@ class Handlers:
         inputs = self.fuser.prepare(pair, settings)
         outputs = self.fuser.run(inputs, settings.contour)
         fused = self.fuser.processor.post_process_image_fusion(outputs, inputs)[0]
-        infrared, visible = as_grey_image(seen_infrared(inputs)), ImageOps.exif_transpose(pair.visible)
+        infrared, visible = as_grey_image(seen_infrared(inputs)), upright_photo(pair)
         systems = {"fused": fused, "photo alone": visible, "infrared alone": infrared}
         return as_table(list(systems), measure(systems, infrared, visible))
 

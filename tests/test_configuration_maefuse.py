@@ -57,6 +57,11 @@ def test_round_trip_through_a_folder_and_the_auto_class(tmp_path):
             {"source_detail_sigma": 101.0},
             "it must be a positive number of pixels, 100.0 at most, or",
         ),
+        ({"decoder_num_hidden_layers": -1}, "decoder_num_hidden_layers=-1; it must be a number of blocks"),
+        (
+            {"encoder_config": {**SMALL_ENCODER, "num_hidden_layers": -1}},
+            "encoder_config.num_hidden_layers=-1; it must be a number of blocks",
+        ),
         ({"tile_overlap": -1}, "tile_overlap=-1; it must be a number of tokens"),
         ({"tile_size": 0}, "tile_size=0; it must be a positive number of tokens"),
         ({"fusion_num_attention_heads": 5}, "hidden_size=32 cannot be split into 5 attention heads"),
@@ -120,3 +125,12 @@ def test_a_rule_that_was_off_is_not_missed():
         warnings.simplefilter("error")
         config = small_config(contrast_gain=None, darker_weight=None, contrast_outliers=0.005)
     assert config.to_dict() == small_config().to_dict()
+
+
+def test_unknown_keys_of_the_encoder_are_said_and_those_of_transformers_are_not(caplog):
+    encoder = {**small_config().to_dict()["encoder_config"], "torch_dtype": "float32", "mask_ration": 0.5, "stride": 2}
+    MaeFuseConfig.from_dict({"encoder_config": encoder, "tile_sise": 3})
+    assert caplog.messages == [
+        "The configuration has unknown keys, which change nothing: tile_sise, encoder_config.mask_ration, "
+        "encoder_config.stride."
+    ]

@@ -1,5 +1,8 @@
 import argparse
+import os
 import pickle
+import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -140,27 +143,89 @@ class TestRenaming:
 
 
 class Calls:
-    """Names a file to be written by whoever unpickles it without care."""
+    """Names a function that whoever unpickles it without care calls with this argument."""
 
-    def __init__(self, path):
-        self.path = path
+    def __init__(self, function, argument):
+        self.function, self.argument = function, argument
 
     def __reduce__(self):
-        return Path.touch, (self.path,)
+        return self.function, (self.argument,)
+
+
+def written(file, content, form, protocol=2):
+    """A file of torch.save, as it is now or was before zip, or a plain pickle."""
+    if form == "plain":
+        file.write_bytes(pickle.dumps(content, protocol))
+    else:
+        torch.save(content, file, pickle_protocol=protocol, _use_new_zipfile_serialization=form == "zip")
+    return file
 
 
 @pytest.mark.parametrize("protocol", [0, 2, 4, 5])
-@pytest.mark.parametrize("plain", [True, False])
-def test_a_malicious_file_is_called_one_and_torch_s_advice_is_not_passed_on(tmp_path, protocol, plain):
-    file, evidence = tmp_path / "evil.pth", tmp_path / "was_here"
-    content = {"model": {"weight": Calls(evidence)}}
-    if plain:
-        file.write_bytes(pickle.dumps(content, protocol))
-    else:
-        torch.save(content, file, pickle_protocol=protocol)
-    with pytest.raises(
-        ValueError, match=r"evil.pth (would run|holds more than tensors, which could run) code"
-    ) as caught:
-        read_tensors(file)
-    assert "weights_only" not in str(caught.value) and "\n" not in str(caught.value)
-    assert not evidence.exists()
+@pytest.mark.parametrize("form", ["zip", "before zip", "plain"])
+class TestFilesThatRunCode:
+    def refusal(self, file):
+        with pytest.raises(ValueError) as caught:
+            read_tensors(file)
+        assert "weights_only" not in str(caught.value) and "allowlist" not in str(caught.value)
+        assert str(caught.value).startswith(str(file)) and "\n" not in str(caught.value)
+        return str(caught.value)
+
+    @pytest.mark.parametrize(("function", "named"), [(os.mkdir, "mkdir"), (eval, "eval"), (shutil.rmtree, "rmtree")])
+    def test_attacks_are_called_malicious(self, file, form, protocol, function, named):
+        evidence = file.parent / "was_here"
+        message = self.refusal(written(file, {"model": {"weight": Calls(function, str(evidence))}}, form, protocol))
+        assert "is malicious: it would run" in message and named in message and message.endswith("Delete it.")
+        assert not evidence.exists()
+
+    def test_other_functions_are_named(self, file, form, protocol):
+        evidence = file.parent / "was_here"
+        message = self.refusal(written(file, {"model": {"weight": Calls(Path.touch, evidence)}}, form, protocol))
+        assert "holds more than tensors, which could run code" in message and "malicious" not in message
+        assert not evidence.exists()
+
+
+class TestMemory:
+    """What would fill memory is refused before it does; every file here is small."""
+
+    @pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+    def test_strides_that_ask_for_64_gib(self, file, dtype):
+        torch.save({"model": {"a": torch.zeros(1, dtype=dtype).expand(1 << 34)}}, file)
+        with pytest.raises(ValueError, match=r"a has the shape \(17179869184,\) .* made to fill memory"):
+            read_tensors(file)
+
+    def test_one_storage_under_very_many_names(self, file):
+        shared = torch.zeros(1 << 18)
+        torch.save({"model": {f"a{number}": shared for number in range(9)}}, file)
+        with pytest.raises(ValueError, match=r"would take 9437184 bytes, the file has 10\d+\. .* made to fill memory"):
+            read_tensors(file)
+
+    def test_one_storage_under_two_names_is_common(self, file):
+        shared = torch.zeros(1 << 18, dtype=torch.float16)
+        torch.save({"model": {"a": shared, "b": shared}}, file)
+        assert read_tensors(file).keys() == {"a", "b"}
+
+    def test_zip_bombs(self, file):
+        torch.save({"model": {"a": torch.zeros(1 << 20)}}, file)
+        bomb = file.with_name("bomb.pth")
+        with zipfile.ZipFile(file) as honest, zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in honest.namelist():
+                archive.writestr(name, honest.read(name))
+        assert bomb.stat().st_size < 10_000
+        with pytest.raises(ValueError, match=r"bomb\.pth is no file of torch\.save: its \d+ bytes unpack to 41\d+,"):
+            read_tensors(bomb)
+
+    def test_memory_that_cannot_be_had(self, file):
+        torch.save({"model": {"a": torch.zeros(1)}, "extra": Calls(bytearray, 1 << 62)}, file)
+        with pytest.raises(OSError, match="cannot be read as a checkpoint"):
+            read_tensors(file)
+
+    @pytest.mark.parametrize(
+        "tensor",
+        [torch.zeros(2).to_sparse(), torch.zeros(2, device="meta"), torch.zeros(2, dtype=torch.complex64)],
+        ids=["sparse", "meta", "complex"],
+    )
+    def test_tensors_without_real_numbers_for_all_places(self, file, tensor):
+        torch.save({"model": {"a": tensor}}, file)
+        with pytest.raises(ValueError, match="a is no dense tensor of real numbers"):
+            read_tensors(file)

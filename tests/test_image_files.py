@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import ramp
 from foreign_images import png_bytes, ppm_bytes, tiff_bytes
-from PIL import EpsImagePlugin, Image
+from PIL import EpsImagePlugin, Image, ImageCms
 
 from maefuse_hf import image_files
 from maefuse_hf.image_files import FORMATS, decode, image_suffixes, load_upright, open_image, write_image
@@ -163,6 +163,85 @@ class TestDepth:
             decode(path, "infrared")
         with Image.open(path) as image, pytest.raises(ValueError, match=message):
             decode(image, "infrared")
+
+
+# what a profile says of its red, green and blue at full: X, Y, Z as the profile connection space has them (D50)
+ADOBE_RGB = ((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457))
+SRGB = ((0.43607, 0.22249, 0.01392), (0.38515, 0.71687, 0.09708), (0.14307, 0.06061, 0.71410))
+GAMMA = 563 / 256
+
+
+def fixed(value):
+    """A number as ICC profiles hold it: 16 bits before and 16 after the point."""
+    return struct.pack(">i", round(value * 65536))
+
+
+def profile_of(primaries, gamma):
+    """A display profile (ICC, version 2) of three primaries and one gamma."""
+    curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256)) + bytes(2)
+    text = b"wide\0"
+    tags = {b"desc": b"desc" + bytes(4) + struct.pack(">I", len(text)) + text + bytes(79)}
+    tags |= {b"wtpt": b"XYZ " + bytes(4) + b"".join(map(fixed, (0.9642, 1, 0.8249)))}
+    for channel, primary in zip("rgb", primaries):
+        tags[f"{channel}XYZ".encode()] = b"XYZ " + bytes(4) + b"".join(map(fixed, primary))
+        tags[f"{channel}TRC".encode()] = curve
+    table, body, start = b"", b"", 128 + 4 + 12 * len(tags)
+    for tag, content in tags.items():
+        table += tag + struct.pack(">II", start + len(body), len(content))
+        body += content + bytes(-len(content) % 4)
+    head = struct.pack(">I", start + len(body)) + bytes(4) + b"\2\x10\0\0" + b"mntr" + b"RGB " + b"XYZ " + bytes(12)
+    head += b"acsp" + bytes(28) + b"".join(map(fixed, (0.9642, 1, 0.8249))) + bytes(48)
+    return head + struct.pack(">I", len(tags)) + table + body
+
+
+def in_srgb(pixels):
+    """Pixels of Adobe RGB in sRGB by the definitions of both, out of its range clipped."""
+    light = (pixels / 255) ** GAMMA @ np.array(ADOBE_RGB) @ np.linalg.inv(SRGB)
+    light = light.clip(0, 1)
+    return 255 * np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
+class TestProfiles:
+    PIXELS = np.array([[[200, 100, 50], [60, 180, 90]], [[128, 128, 128], [20, 40, 230]]], dtype=np.uint8)
+
+    @pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+    def test_wide_colours_become_those_of_srgb(self, tmp_path, kind):
+        profile = profile_of(ADOBE_RGB, GAMMA)
+        options = {"lossless": True} if kind == "WEBP" else {}
+        content = encoded(Image.fromarray(self.PIXELS), kind, icc_profile=profile, **options)
+        read = decode(saved(tmp_path, content), "photo").astype(int)
+        np.testing.assert_allclose(read, in_srgb(self.PIXELS), atol=1.5)
+        assert np.abs(read - self.PIXELS).max() > 20
+
+    def test_alpha_and_palettes_have_it_too(self, tmp_path):
+        image = Image.fromarray(self.PIXELS)
+        for other in (image.convert("RGBA"), image.quantize(4)):
+            content = encoded(other, "PNG", icc_profile=profile_of(ADOBE_RGB, GAMMA))
+            expected = in_srgb(np.asarray(other.convert("RGB")))
+            np.testing.assert_allclose(decode(saved(tmp_path, content), "photo"), expected, atol=1.5)
+
+    def test_an_image_that_is_open_and_lies_on_its_side(self):
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        content = encoded(Image.fromarray(self.PIXELS), "PNG", icc_profile=profile_of(ADOBE_RGB, GAMMA), exif=exif)
+        with Image.open(io.BytesIO(content)) as image:
+            np.testing.assert_allclose(decode(image, "photo"), in_srgb(np.rot90(self.PIXELS, -1)), atol=1.5)
+
+    def test_srgb_is_not_touched(self, tmp_path):
+        profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+        content = encoded(Image.fromarray(self.PIXELS), "PNG", icc_profile=profile)
+        assert np.array_equal(decode(saved(tmp_path, content), "photo"), self.PIXELS)
+
+    def test_a_damaged_profile_is_said(self, tmp_path, caplog):
+        content = encoded(Image.fromarray(self.PIXELS), "PNG", icc_profile=b"no profile")
+        assert np.array_equal(decode(saved(tmp_path, content), "photo"), self.PIXELS)
+        assert "photo: its ICC profile cannot be used" in caplog.text
+
+    def test_a_profile_of_other_channels_is_said(self, tmp_path, caplog):
+        lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+        content = encoded(Image.fromarray(self.PIXELS), "PNG", icc_profile=lab)
+        assert np.array_equal(decode(saved(tmp_path, content), "photo"), self.PIXELS)
+        assert "photo: its ICC profile cannot be used" in caplog.text
 
 
 class TestFrames:

@@ -366,6 +366,39 @@ def test_size(processor, size, resized):
     assert processor.post_process_image_fusion(inputs["visible"], inputs)[0].size == (60, 30)
 
 
+@pytest.mark.parametrize(
+    "size",
+    [
+        *(-5, 0, 1 << 17, [-5, 5], {"height": 3, "width": 0}, {"longest_edge": 4}),
+        *({"shortest_edge": 8, "longest_edge": -4}, {"shortest_edge": -8}, {"max_height": 5, "max_width": 5}),
+    ],
+)
+def test_sizes_that_are_none(processor, size):
+    with pytest.raises(ValueError, match=r"`size` is \{.* each a whole number from 1 to 65536"):
+        processor(noise(30, 60), noise(30, 60), size=size)
+    with pytest.raises(ValueError, match="`size` is"):
+        MaeFuseImageProcessor(size=size)
+
+
+@pytest.mark.parametrize("kwargs", [{"size": "x"}, {"size": 2.5}, {"infrared_range": ("a", "b")}])
+def test_wrong_types_in_a_call_are_said_in_one_line(processor, kwargs):
+    with pytest.raises(ValueError, match=next(iter(kwargs))) as error:
+        processor(noise(30, 60), noise(30, 60), **kwargs)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("divisor", [0, -16, 1.5, True, 10**9])
+def test_size_divisors_that_are_none(divisor):
+    with pytest.raises(ValueError, match=r"`size_divisor` is .* whole number from 1 to 65536"):
+        MaeFuseImageProcessor(size_divisor=divisor)
+
+
+@pytest.mark.parametrize("percentiles", ["ab", 3, (None, 1), (float("nan"), 1)])
+def test_percentiles_that_are_none(percentiles):
+    with pytest.raises(ValueError, match=r"`percentiles` is .* two finite numbers"):
+        MaeFuseImageProcessor(percentiles=percentiles)
+
+
 def test_size_uses_the_filter(processor):
     visible = np.array([[0, 100, 200, 100]], np.uint8)
     for resample, expected in ((Image.Resampling.BOX, [50, 150]), (Image.Resampling.NEAREST, [100, 100])):
@@ -599,7 +632,7 @@ def test_images_that_cannot_be_used(processor, infrared, visible, message):
         ({"visible_range": (0, float("inf"))}, "`visible_range` is (0, inf). Give two finite numbers"),
         ({"percentiles": (1, 2, 3)}, "`percentiles` is (1, 2, 3). Give two finite numbers"),
         ({"percentiles": (-1, 99)}, "`percentiles` is (-1, 99). Give percentages from 0 to 100."),
-        ({"size_divisor": 0}, "`size_divisor` is 0. Give a whole number, at least 1."),
+        ({"size_divisor": 0}, "`size_divisor` is 0. Give a whole number from 1 to 65536."),
         (
             {"size": {"height": 0, "width": 8}},
             "`size` is {'height': 0, 'width': 8}. Give 'height' and 'width', or",
@@ -742,7 +775,7 @@ def test_remote_code(tmp_path, monkeypatch):
     repository = tmp_path / "repository"
     MaeFuseImageProcessor(size_divisor=8).save_pretrained(repository)
     saved = {path.name for path in repository.iterdir()}
-    code = {"colour.py", "eight_bit.py", "image_files.py", "image_processing_maefuse.py"}
+    code = {"colour.py", "eight_bit.py", "false_colour.py", "image_files.py", "image_processing_maefuse.py"}
     assert saved == {*code, "preprocessor_config.json"}
     configuration = json.loads((repository / "preprocessor_config.json").read_text())
     # An Auto class would find the installed package first.

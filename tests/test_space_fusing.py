@@ -11,14 +11,16 @@ from fusing import (
     UploadedPair,
     as_grey_image,
     check_sizes,
+    doubts,
     limited,
     open_image,
     open_pair,
+    upright_photo,
     upright_size,
 )
 from PIL import Image
 
-from maefuse_hf import MaeFuseImageProcessor
+from maefuse_hf import MaeFuseImageProcessor, image_files
 from maefuse_hf.example_scene.scene import render_example_pair
 from maefuse_hf.inference.pair_fusion import fuse_pair
 from maefuse_hf.visualization.thermal_palette import thermal_overlay
@@ -190,3 +192,33 @@ class TestOpen:
 def test_grey_images_are_rounded_and_clipped():
     image = as_grey_image(np.array([[-1, 0.4 / 255, 0.6 / 255, 2]]))
     assert np.asarray(image).tolist() == [[0, 0, 1, 255]]
+
+
+class TestDoubts:
+    def test_an_ordinary_pair_has_none(self, pair):
+        assert doubts(pair) == []
+
+    def test_swapped_images(self, pair):
+        (sentence,) = doubts(UploadedPair(pair.visible, pair.infrared))
+        assert sentence.startswith("The infrared image is in colours and the visible image in grey. Are they swapped?")
+
+    def test_further_frames(self, pair, tmp_path):
+        pair.visible.save(tmp_path / "two.tiff", save_all=True, append_images=[pair.visible])
+        two = open_image(str(tmp_path / "two.tiff"), "photo")
+        assert doubts(UploadedPair(pair.infrared, two)) == [
+            "The photo holds 2 pages or frames; only the first is used."
+        ]
+
+
+class TestUprightPhoto:
+    def test_colours_without_a_profile_and_grey_stay(self, pair):
+        assert np.array_equal(upright_photo(pair), pair.visible)
+        grey = pair.infrared.copy()
+        grey.info["icc_profile"] = b"of grey"
+        assert np.array_equal(upright_photo(UploadedPair(grey, grey)), grey)
+
+    def test_colours_of_a_profile_are_brought_to_srgb(self, pair, monkeypatch):
+        photo = pair.visible.copy()
+        photo.info["icc_profile"] = b"of a wide display"
+        monkeypatch.setattr(image_files, "as_srgb", lambda image, name: f"{name} of {image.size}")
+        assert upright_photo(UploadedPair(pair.infrared, photo)) == f"The photo of {photo.size}"

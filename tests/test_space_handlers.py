@@ -45,6 +45,10 @@ class TestFuse:
         with Image.open(path) as image:
             assert image.format == "PNG" and image.mode == "RGB" and np.array_equal(image, expected)
 
+    def test_what_the_images_seem_to_be_is_said(self, handlers, uploads):
+        with pytest.warns(UserWarning, match=r"The infrared image is in colours and the visible image .* swapped\?"):
+            handlers.fuse(*reversed(uploads))
+
     def test_settings_come_in_the_order_of_the_page(self, handlers, uploads):
         settings = (False, "arctic", 0.5, "infrared", 300, True)
         expected = handlers.fuse_files_here(*job_of(uploads)[:2], Settings(*settings))

@@ -15,6 +15,7 @@ TRAVELS = {
     "configuration_maefuse.py",
     "decoder.py",
     "eight_bit.py",
+    "false_colour.py",
     "fusion_attention.py",
     "fusion_modules.py",
     "guide.py",

@@ -4,18 +4,17 @@
 import argparse
 import pathlib
 import pickle
-import pickletools
-import struct
-import zipfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
+
+from .untrusted_file import UNREADABLE, listed, named_functions, refuse_attack, refuse_compressed, unreadable
 
 # Source name -> the names that its tensor has in the model. Several names share it in equal parts along its first
 # axis; None is a part that is not needed; no name at all means that the tensor is known, and not taken over.
@@ -35,23 +34,11 @@ HARMLESS: list[Callable | tuple[Callable, str]] = [
     (NUMPY_SCALAR, "numpy._core.multiarray.scalar"),
     (NUMPY_SCALAR, "numpy.core.multiarray.scalar"),
 ]
-# Instructions of a pickle that name or call functions.
-CALLS = {"GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "REDUCE", "STACK_GLOBAL"}
+# How much larger float32 tensors may be than their file: they come from 16 bits, and several names may share one.
+LARGEST_GROWTH = 8
+SMALLEST_FILE = 1 << 20
 WEIGHTS = ("model", "state_dict")
 WRAPPERS = {"module", "_orig_mod"}
-# What torch raises, besides its own error, on bytes that are no checkpoint.
-UNREADABLE = (
-    OSError,
-    RuntimeError,
-    EOFError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    AssertionError,
-    struct.error,
-    SafetensorError,
-)
 
 
 def read_tensors(path: Path) -> dict[str, Tensor]:
@@ -66,19 +53,23 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: there is no such file. Check the path.")
+    is_safe = path.suffix.lower() == ".safetensors"
+    if not is_safe:
+        refuse_compressed(path)
+        refuse_attack(path)
     try:
-        if path.suffix.lower() == ".safetensors":
+        if is_safe:
             content: Any = load_file(path)
         else:
             with torch.serialization.safe_globals(HARMLESS):
                 content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        if "Unsupported global" not in str(error) and "Unsupported class" not in str(error):
-            if not would_call_functions(path):
-                raise unreadable(path, error) from error
-            raise ValueError(f"{path} would run code when it is loaded, and was not. Do not use it.") from error
+        met = re.search(r"GLOBAL (\S+)", str(error))
+        foreign = {met[1]} if met else {".".join(function) for function in named_functions(path)}
+        if not foreign:
+            raise unreadable(path, error) from error
         raise ValueError(
-            f"{path} holds more than tensors, which could run code when it is loaded: {first_sentences(error)} If you "
+            f"{path} holds more than tensors, which could run code when it is loaded: {listed(foreign)}. If you "
             "trust it, load it where it came from and save the tensors alone: torch.save(checkpoint['model'], ...)."
         ) from error
     except UNREADABLE as error:
@@ -90,49 +81,30 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise ValueError(f"{path} holds no named tensors, {found}. Is it a checkpoint?")
     if others := [str(name) for name, value in weights.items() if not isinstance(value, Tensor)]:
         raise ValueError(f"{path} holds entries among its tensors that are none: {listed(others)}.")
+    refuse_odd_tensors(path, weights)
     tensors = {unwrapped(name): tensor.float() for name, tensor in weights.items()}
     if len(tensors) < len(weights):
         raise ValueError(f"{path} holds tensors twice, with and without one of the prefixes {', '.join(WRAPPERS)}.")
     return tensors
 
 
-def would_call_functions(path: Path) -> bool:
-    """Whether a file is, or holds as `torch.save` writes it, a pickle with instructions that call functions."""
-    if not zipfile.is_zipfile(path):
-        with path.open("rb") as file:
-            return any(names_functions(file))
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            if name.endswith(".pkl"):
-                with archive.open(name) as file:
-                    if any(names_functions(file)):
-                        return True
-    return False
-
-
-def names_functions(pickled: IO[bytes]) -> Iterator[bool]:
-    """For each instruction of a pickle, none of which is carried out, whether it names or calls a function."""
-    try:
-        for instruction, _, _ in pickletools.genops(pickled):
-            yield instruction.name in CALLS
-    except ValueError:
-        # no pickle, or none from here on
-        return
-
-
-def unreadable(path: Path, error: Exception) -> OSError:
-    """The error for a file that is cut off or no checkpoint."""
-    return OSError(
-        f"{path} cannot be read as a checkpoint ({first_sentences(error)}). Download or copy it again, whole."
-    )
-
-
-def first_sentences(error: Exception) -> str:
-    """The part of torch's message that says what it met, without its advice to load the file unsafely."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    met = [line for line in lines if "Unsupported" in line or "GLOBAL" in line]
-    lines = [line for line in lines if "weights_only" not in line]
-    return " ".join((met or lines or [type(error).__name__])[:1])[:300]
+def refuse_odd_tensors(path: Path, tensors: Mapping[Any, Tensor]) -> None:
+    """Raise a `ValueError` for tensors that are not real and dense, or that would take more memory than they bring."""
+    for name, tensor in tensors.items():
+        if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized or tensor.is_complex():
+            raise ValueError(f"{path}: {name} is no dense tensor of real numbers.")
+        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+            raise ValueError(
+                f"{path}: {name} has the shape {tuple(tensor.shape)} and the strides {tensor.stride()}, but only "
+                f"{tensor.untyped_storage().nbytes()} bytes of numbers. It is damaged, or made to fill memory."
+            )
+    needed = sum(tensor.numel() for tensor in tensors.values()) * torch.float32.itemsize
+    size = path.stat().st_size
+    if needed > LARGEST_GROWTH * max(size, SMALLEST_FILE):
+        raise ValueError(
+            f"{path}: its tensors would take {needed} bytes, the file has {size}. It is damaged, or made to fill "
+            "memory."
+        )
 
 
 def is_mapping(value: Any) -> bool:
@@ -143,11 +115,6 @@ def is_mapping(value: Any) -> bool:
 def unwrapped(name: str) -> str:
     """The name of a tensor without the prefixes of wrappers."""
     return ".".join(part for part in name.split(".") if part not in WRAPPERS)
-
-
-def listed(names: Iterable[str]) -> str:
-    """Names in order, with commas."""
-    return ", ".join(sorted(names)) or "nothing"
 
 
 def require_exactly(what: str, tensors: Mapping[str, Tensor], needed: Iterable[str], advice: str = "") -> None:

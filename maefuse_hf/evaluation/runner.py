@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ..colour import luminance_8_bit, to_uint8
 from ..image_files import decode, write_image
-from ..image_processing_maefuse import MaeFuseImageProcessor, load_rgb
+from ..image_processing_maefuse import MaeFuseImageProcessor, load_infrared, load_rgb
 from ..inference.pair_fusion import FusedPair, fuse_pair
 from ..inference.pairs import PairPaths, find_pairs, images_by_name
 from ..metrics import fusion_metrics, hot_target_survival
@@ -198,7 +198,8 @@ def read_source(path: Path, kind: str) -> Image.Image:
     Raises:
         OSError, ValueError: what the image processor raises for an image that cannot be used.
     """
-    rgb = to_uint8(load_rgb(path, f"{kind} ({path})", None, MaeFuseImageProcessor.percentiles))
+    load = load_infrared if kind == "infrared" else load_rgb
+    rgb = to_uint8(load(path, f"{kind} ({path})", None, MaeFuseImageProcessor.percentiles))
     return Image.fromarray(np.ascontiguousarray(rgb.transpose(1, 2, 0)))
 
 

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from transformers.utils import logging
 
 from ..cameras import Box, CameraPair, open_infrared
 from ..cameras.reading import open_camera_file
 from ..colour import WHITE, to_uint8
+from ..false_colour import heat_of
 from ..image_files import decode
 from ..image_processing_maefuse import Limits, MaeFuseImageProcessor, load_rgb
 from ..modeling_maefuse import MaeFuseModel
@@ -20,6 +22,8 @@ from ..strategies import DEFAULT_CONTOUR, DEFAULT_FUSION, Contour, FusionStrateg
 from ..visualization.thermal_palette import seen_infrared, thermal_overlay
 from .coverage import blend_into_photo, infrared_in_photo
 from .pair_fusion import FusedPair, fuse_pair
+
+logger = logging.get_logger(__name__)
 
 FilePath = str | os.PathLike[str]
 
@@ -200,12 +204,18 @@ def infrared_values(
 
 
 def infrared_pixels(infrared: FilePath) -> np.ndarray:
-    """An infrared image's own numbers, (h, w); the luminance of a coloured one."""
-    pixels = decode(infrared, f"infrared ({infrared})")
-    if pixels.ndim == 3:
-        with Image.fromarray(pixels) as image:
-            return np.asarray(image.convert("L"))
-    return pixels
+    """An infrared image's own numbers, (h, w); of a coloured one the scale of its palette, else the luminance."""
+    name = f"infrared ({infrared})"
+    pixels = decode(infrared, name)
+    if pixels.ndim == 2:
+        return pixels
+    heat, doubt = heat_of(np.moveaxis(pixels, -1, 0), name)
+    if doubt:
+        logger.warning_once(doubt)
+    if len(heat) == 1:
+        return heat[0]
+    with Image.fromarray(pixels) as image:
+        return np.asarray(image.convert("L"))
 
 
 def percentile_limits(values: np.ndarray, processor: MaeFuseImageProcessor) -> Limits | None:
