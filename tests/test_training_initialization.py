@@ -8,6 +8,7 @@ from training.initialization import (
     DECODED_LOGIT,
     initialize_decoder_as_read_out,
     initialize_fusion_at_mean,
+    with_fresh_fusion,
     with_new_layers,
 )
 
@@ -120,3 +121,34 @@ class TestNewLayers:
         trained = small_model(merging_blocks=1, source_detail_sigma=2.0)
         with pytest.raises(ValueError, match=f"changes other layers than new ones: {named}.*Only merging_blocks and"):
             with_new_layers(trained, **fields)
+
+
+class TestFreshFusion:
+    def test_encoder_and_decoder_stay_and_fusion_is_new(self, images):
+        trained = small_model(fusion_attention="local", merging_blocks=1, source_detail_sigma=2.0)
+        fields = {"fusion_attention": "global", "merging_blocks": 0, "source_detail_sigma": None}
+        model = with_fresh_fusion(trained, **fields).eval()
+        before, after = trained.state_dict(), model.state_dict()
+        kept = [name for name in after if name.startswith(("encoder.", "decoder."))]
+        assert all(torch.equal(after[name], before[name]) for name in kept)
+        assert not any(name.startswith("decoder.weigh.") for name in after)
+        assert model.config.fusion_attention == "global"
+        assert not torch.equal(
+            model.comparative_fusion.cross_attention.v_proj.weight,
+            trained.comparative_fusion.cross_attention.v_proj.weight,
+        )
+        mean, expected = (each(*images, fusion="mean").decoded for each in (model, trained))
+        assert torch.equal(mean, expected)
+
+    def test_the_random_state_decides_the_new_modules(self):
+        trained = small_model()
+        weights = []
+        for seed in (0, 0, 1):
+            torch.manual_seed(seed)
+            weights.append(with_fresh_fusion(trained).merging_fusion.mlp[0].weight)
+        assert torch.equal(weights[0], weights[1])
+        assert not torch.equal(weights[0], weights[2])
+
+    def test_another_decoder_is_refused(self):
+        with pytest.raises(ValueError, match=r"changes encoder or decoder: decoder\.layers"):
+            with_fresh_fusion(small_model(), decoder_num_hidden_layers=1)

@@ -7,6 +7,7 @@ from conftest import small_model
 from maefuse_hf import MaeFuseConfig, MaeFuseModel
 from maefuse_hf.inference.checkpoint import load_checkpoint
 from maefuse_hf.losses import fusion_terms, gradient_loss, intensity_loss
+from training.block_effect import block_effect
 from training.config import OptimizerConfig, StartConfig
 from training.initialization import initialize_fusion_at_mean
 from training.optimizer import adamw
@@ -55,6 +56,24 @@ def test_stages_minimise_what_the_paper_says(images):
         expected = intensity_loss(fused, *images) + 2 * gradient_loss(fused, *images)
         assert torch.isclose(steps[name](*images)[0], expected)
         assert torch.allclose(steps[name].decode(*images), fused)
+
+
+def test_validation_watches_what_the_loss_does_not_ask_for(images):
+    model = small_model()
+    stage = next(stage for stage in STAGES if stage.name == "mfm_align")
+    step = GuidedStep(model, stage, WEIGHTS)
+    _, trained = step.train()(*images)
+    loss, watched = step.eval()(*images)
+    assert set(trained) == {"alignment"}
+    assert set(watched) == {"decoded_intensity", "decoded_gradient", "alignment", "contour_alignment", "block_effect"}
+    assert torch.isclose(loss, trained["alignment"])
+
+    infrared, visible = model.encode(images[0]), model.encode(images[1])
+    contour = model.compare(infrared, visible, (5, 8))[0]
+    fused = model.decode(model.merge(infrared, visible, contour, (5, 8))[0], (5, 8))
+    assert torch.isclose(watched["contour_alignment"], ((infrared + visible) / 2 - contour).square().mean())
+    assert torch.isclose(watched["decoded_intensity"], intensity_loss(fused, *images))
+    assert torch.isclose(watched["block_effect"], block_effect(fused, 8).mean())
 
 
 def test_the_last_stage_minimises_the_loss_that_the_model_returns(images):

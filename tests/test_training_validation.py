@@ -37,7 +37,7 @@ def test_terms_are_means_over_the_middle_crops_whatever_the_batch(pairs):
     }
     for batch_size in (2, 7):
         terms = Validation(pairs, data_of(32), batch_size).loss_terms(step, torch.device("cpu"))
-        assert terms == pytest.approx(expected, rel=1e-5)
+        assert {name: terms[name] for name in expected} == pytest.approx(expected, rel=1e-5)
 
 
 def test_damaged_crops_are_judged_against_the_undamaged_ones(pairs):
@@ -73,7 +73,7 @@ def test_damaged_terms_are_logged_by_that_name(pairs, tmp_path):
     accelerator.end_training()
     events = EventAccumulator(str(tmp_path / "log"))
     events.Reload()
-    terms = ("decoded_intensity", "decoded_gradient")
+    terms = ("decoded_intensity", "decoded_gradient", "alignment", "contour_alignment", "block_effect")
     names = {f"mfm_fuse/validation_{kind}{term}" for term in terms for kind in ("", "damaged_")}
     assert set(events.Tags()["scalars"]) == names
 
@@ -97,13 +97,21 @@ def test_images_show_both_inputs_and_the_result(pairs):
     assert both_restored.size == (4 * 48, 48)
 
 
+def test_other_pairs_may_be_shown(pairs):
+    shown = Pairs("z", [np.full((2, 40, 40), 200, np.uint8)].__getitem__)
+    validation = Validation(pairs, data_of(32), 2, shown)
+    assert len(validation.crops) == 7
+    (pair,) = validation.shown
+    assert torch.equal(pair, torch.full((2, 32, 32), 200 / 255))
+
+
 def test_a_look_logs_shows_and_leaves_the_step_in_training(pairs, tmp_path):
     accelerator = Accelerator(cpu=True, log_with="tensorboard", project_dir=str(tmp_path))
     accelerator.init_trackers("log")
     step = GuidedStep(small_model(), STAGES[-1], WEIGHTS).train()
     validation = Validation(pairs, data_of(32), 2)
-    terms = validation.loss_terms(step, accelerator.device)
-    seen = validation.look(step, step, accelerator, 30)
+    terms = validation.loss_terms(step.eval(), accelerator.device)
+    seen = validation.look(step.train(), step, accelerator, 30)
     accelerator.end_training()
     assert seen == f"validation {', '.join(f'{name} {value:.3g}' for name, value in terms.items())}"
     assert step.training and not step.model.encoder.training

@@ -56,6 +56,8 @@ class DataConfig:
     """Text file with the name of a pair a line: these are validated on, in place of `validation_pairs`."""
     left_out: tuple[str, ...] = ()
     """Text files with the name of a pair a line: these are neither trained nor validated on."""
+    shown_pairs: str | None = None
+    """Folder of pairs that each look at the validation shows, in place of validation pairs."""
     crop_size: int = 128
     """Side of the square training crop, in pixels; a multiple of the patch size."""
     crops_per_pair: int | None = None
@@ -167,6 +169,8 @@ class StartConfig:
     """Folder or Hub name of a trained MaeFuse to go on from, instead of an encoder and fresh layers."""
     new_layers: bool = False
     """Give the trained model the further layers that `model` asks for; they start without effect."""
+    fresh_fusion: bool = False
+    """Take encoder and decoder of the trained model alone; both fusion modules start at random, as `model` says."""
     decoder_as_read_out: bool = False
     """Start the decoder as the linear read-out that `pretrain_mae.py` left beside the encoder."""
     fusion_at_mean: bool = False
@@ -251,3 +255,6 @@ class TrainingConfig:
         )
         new_layers = self.start.new_layers
         require(bool(self.start.model) or not new_layers, "start.new_layers", new_layers, "false without start.model")
+        fresh = self.start.fresh_fusion
+        fits = not fresh or (self.start.model is not None and not new_layers)
+        require(fits, "start.fresh_fusion", fresh, "false without start.model, and beside start.new_layers")

@@ -225,8 +225,7 @@ def split_by_name(pairs: Pairs, data: DataConfig) -> tuple[Pairs, Pairs]:
 
 def names_in(file: str, pairs: Pairs) -> list[str]:
     """The names that a text file lists, one a line, all of them names of pairs."""
-    lines = Path(file).read_text(encoding="utf-8").splitlines()
-    names = [line.strip() for line in lines if line.strip()]
+    names = names_in_file(file)
     unknown = sorted(set(names) - set(pairs.names))
     if unknown:
         raise ValueError(
@@ -234,6 +233,12 @@ def names_in(file: str, pairs: Pairs) -> list[str]:
             "infrared file without the suffix."
         )
     return names
+
+
+def names_in_file(file: str) -> list[str]:
+    """The names that a text file lists, one a line."""
+    lines = Path(file).read_text(encoding="utf-8").splitlines()
+    return [line.strip() for line in lines if line.strip()]
 
 
 def split_pairs(pairs: Pairs, validation_pairs: int) -> tuple[Pairs, Pairs]:

@@ -71,6 +71,33 @@ def with_new_layers(trained: MaeFuseModel, **config_fields: Any) -> MaeFuseModel
     return model
 
 
+FUSION_MODULES = ("comparative_fusion.", "merging_fusion.")
+
+
+@torch.no_grad()
+def with_fresh_fusion(trained: MaeFuseModel, **config_fields: Any) -> MaeFuseModel:
+    """The encoder and decoder of a trained model, under random fusion modules as these fields of its configuration
+    shape them; without `source_detail_sigma` the decoder's layer of trust stays behind.
+
+    Raises:
+        ValueError: if the fields change encoder or decoder otherwise.
+    """
+    model = MaeFuseModel(MaeFuseConfig.from_dict({**trained.config.to_dict(), **config_fields}))
+    kept = {name: value for name, value in trained.state_dict().items() if not name.startswith(FUSION_MODULES)}
+    wanted = {name: value for name, value in model.state_dict().items() if not name.startswith(FUSION_MODULES)}
+    if model.decoder.weigh is None:
+        kept = {name: value for name, value in kept.items() if not name.startswith("decoder.weigh.")}
+    others = kept.keys() ^ wanted.keys()
+    others |= {name for name in kept.keys() & wanted.keys() if kept[name].shape != wanted[name].shape}
+    if others:
+        raise ValueError(
+            f"model={config_fields} changes encoder or decoder: {', '.join(sorted(others)[:5])}. start.fresh_fusion "
+            "keeps both as they were trained; leave those fields out."
+        )
+    model.load_state_dict(kept, strict=False)
+    return model
+
+
 @torch.no_grad()
 def initialize_as_identity(attention: FusionAttention, weight: float, own_place_logit: float) -> None:
     """Make an attention give `weight` times what it attends to: values the identity, output `weight` times that."""

@@ -9,6 +9,7 @@ holds the linear read-out, from which the fusion decoder may start.
 """
 
 import math
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -92,7 +93,11 @@ def read_out_psnr(autoencoder: MaskedAutoencoder, images: list[np.ndarray], mean
 
 
 def main() -> None:
-    config, output_dir = parse_run(PretrainingConfig, "Pretrain the encoder of MaeFuse as a masked autoencoder.")
+    pretrain(*parse_run(PretrainingConfig, "Pretrain the encoder of MaeFuse as a masked autoencoder."))
+
+
+def pretrain(config: PretrainingConfig, output_dir: Path) -> None:
+    """One run from its start, or from where it was stopped, to its end."""
     project = ProjectConfiguration(str(output_dir), automatic_checkpoint_naming=True, total_limit=2)
     # the light decoder rests in the steps in which nothing is masked
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)

@@ -8,7 +8,15 @@ from torch import Tensor, nn
 
 from maefuse_hf import MaeFuseModel
 from maefuse_hf.guide import guide
-from maefuse_hf.losses import alignment_terms, fusion_terms, needs_guide, reconstruction_terms, weighted_sum
+from maefuse_hf.losses import (
+    alignment_loss,
+    alignment_terms,
+    fusion_terms,
+    needs_guide,
+    reconstruction_terms,
+    weighted_sum,
+)
+from training.block_effect import block_effect
 from training.config import StageConfig, require
 
 
@@ -92,6 +100,30 @@ def fuse(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: Ma
     return terms
 
 
+def watch_fusion(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: Mapping) -> dict[str, Tensor]:
+    """What the losses of the other stages would say of a fusion stage, and what no loss asks for.
+
+    Eq. 4 of the decoded image, Eq. 5 of the stage's features and of the comparative module's, as a distance from where
+    alignment left them, and the block effect.
+    """
+    image = decoded(model, features, pairs)
+    clean = pairs.clean_infrared, pairs.clean_visible
+    sources = pairs.infrared_features, pairs.visible_features
+    with torch.autocast(image.device.type, enabled=False):
+        of_fusion = fusion_terms(image, *clean, weights)
+    return {
+        **{f"decoded_{name}": term for name, term in of_fusion.items()},
+        **alignment_terms(features, *sources),
+        "contour_alignment": alignment_loss(contour_features(model, pairs), *sources),
+        "block_effect": block_effect(image, model.patch_size).nanmean(),
+    }
+
+
+def watch_nothing(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: Mapping) -> dict[str, Tensor]:
+    """Nothing beside the loss."""
+    return {}
+
+
 @dataclass(frozen=True)
 class Stage:
     """One stage of the guided training."""
@@ -106,12 +138,14 @@ class Stage:
     """What there is to look at."""
     reaches: tuple[str, ...]
     """The parts that have a gradient of this loss, which a YAML may unlock beside or instead of `trains`."""
+    watch: Callable[[MaeFuseModel, Tensor, EncodedPairs, Mapping], dict[str, Tensor]] = watch_fusion
+    """What validation looks at beside the loss, by name."""
 
 
 CFM, MFM, DECODER = "comparative_fusion", "merging_fusion", "decoder"
 
 STAGES = (
-    Stage("decoder", (DECODER,), single_features, reconstruct, decoded, reaches=(DECODER,)),
+    Stage("decoder", (DECODER,), single_features, reconstruct, decoded, (DECODER,), watch_nothing),
     Stage("cfm_align", (CFM,), contour_features, align, refined, reaches=(CFM,)),
     Stage("cfm_fuse", (CFM,), contour_features, fuse, refined, reaches=(CFM, DECODER)),
     Stage("mfm_align", (MFM,), fused_features, align, refined, reaches=(CFM, MFM)),
@@ -167,14 +201,17 @@ class GuidedStep(nn.Module):
             clean_infrared, clean_visible: the same images undamaged; without them they are as they came.
 
         Returns:
-            the weighted total and its terms, all scalars.
+            the weighted total and its terms, all scalars; in evaluation mode what the stage watches is among them.
         """
         pairs = self.encoded(infrared, visible, infrared_features, visible_features)
         if clean_infrared is not None and clean_visible is not None:
             pairs = replace(pairs, clean_infrared=clean_infrared, clean_visible=clean_visible)
         features = self.stage.features(self.model, pairs)
         terms = self.stage.loss(self.model, features, pairs, self.loss_weights)
-        return weighted_sum(terms, self.term_weights), terms
+        loss = weighted_sum(terms, self.term_weights)
+        if not self.training:
+            terms = self.stage.watch(self.model, features, pairs, self.loss_weights) | terms
+        return loss, terms
 
     @torch.no_grad()
     def encoded(

@@ -7,6 +7,7 @@ run goes on from the newest state in DIR/checkpoints, to the same numbers. DIR/s
 DIR/final the trained one, which `MaeFuseModel.from_pretrained` loads; DIR/samples and DIR/log show what happened.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,7 +31,12 @@ from training.config_file import parse_run, save_resolved
 from training.crops import EpochDraws, FixedPairCrops, PairCrops, StreamedPairCrops
 from training.data import checked_pairs, split_by_name, split_stream
 from training.feature_cache import cache_features
-from training.initialization import initialize_decoder_as_read_out, initialize_fusion_at_mean, with_new_layers
+from training.initialization import (
+    initialize_decoder_as_read_out,
+    initialize_fusion_at_mean,
+    with_fresh_fusion,
+    with_new_layers,
+)
 from training.optimizer import adamw
 from training.schedule import PlannedStage, plan_stages, stage_to_resume
 from training.stages import GuidedStep
@@ -53,6 +59,8 @@ def start_model(config: TrainingConfig) -> MaeFuseModel:
     """A trained model to go on from, or one around the pretrained encoder; other parts as `start` says."""
     if config.encoder is None and config.start.new_layers:
         model = with_new_layers(MaeFuseModel.from_pretrained(config.start.model), **config.model)
+    elif config.encoder is None and config.start.fresh_fusion:
+        model = with_fresh_fusion(MaeFuseModel.from_pretrained(config.start.model), **config.model)
     elif config.encoder is None:
         model = MaeFuseModel.from_pretrained(config.start.model, **config.model)
     else:
@@ -190,7 +198,11 @@ def save_model(accelerator: Accelerator, run: torch.nn.Module, processor: MaeFus
 
 
 def main() -> None:
-    config, output_dir = parse_run(TrainingConfig, "Train MaeFuse by the paper's guided schedule.")
+    train(*parse_run(TrainingConfig, "Train MaeFuse by the paper's guided schedule."))
+
+
+def train(config: TrainingConfig, output_dir: Path) -> None:
+    """One run from its start, or from where it was stopped, to its end."""
     logging.disable_progress_bar()
     require_tracker(config.tracker)
     stages = plan_stages(config, output_dir)
@@ -223,7 +235,10 @@ def main() -> None:
         training, held_out = split_by_name(checked_pairs(config.data), config.data)
         fixed = config.data.crops_per_pair is not None
         crops = FixedPairCrops(training, config.data, config.seed) if fixed else PairCrops(training, config.data)
-    validation = Validation(held_out, config.data, config.batch_size)
+    shown = None
+    if config.data.shown_pairs is not None:
+        shown = checked_pairs(replace(config.data, pairs=config.data.shown_pairs, streaming=False))
+    validation = Validation(held_out, config.data, config.batch_size, shown)
 
     first = stage_to_resume(stages, checkpoint)
     model = MaeFuseModel.from_pretrained(stages[first - 1].folder) if first else start_model(config)

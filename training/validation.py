@@ -23,17 +23,24 @@ class Validation:
 
     Where training damages pairs, the loss is taken of damaged crops too: the same crops, each damaged once, by its
     number alone, so that every look at them sees the same.
+
+    Args:
+        pairs: validated on.
+        data: size of the crops, and whether they are damaged.
+        batch_size: crops looked at together.
+        shown: pairs to show in place of some of `pairs`.
     """
 
-    def __init__(self, pairs: Pairs, data: DataConfig, batch_size: int) -> None:
+    def __init__(self, pairs: Pairs, data: DataConfig, batch_size: int, shown: Pairs | None = None) -> None:
         self.crops = [centre_crop(pairs[index], data.crop_size) for index in range(len(pairs))]
         self.damaged: list[Tensor] = []
         if data.damage_probability > 0:
             seeds = (torch.Generator().manual_seed(index) for index in range(len(pairs)))
             self.damaged = [damaged_crop(crop, seed) for crop, seed in zip(self.crops, seeds)]
         self.batch_size = batch_size
-        shown = range(0, len(pairs), max(1, len(pairs) // SAMPLES))
-        self.shown = [whole_crops(pairs[index], data.crop_size) for index in list(shown)[:SAMPLES]]
+        shown = pairs if shown is None else shown
+        numbers = range(0, len(shown), max(1, len(shown) // SAMPLES))
+        self.shown = [whole_crops(shown[index], data.crop_size) for index in list(numbers)[:SAMPLES]]
 
     def look(self, run: nn.Module, step: GuidedStep, accelerator: Accelerator, steps_of_the_run: int) -> str:
         """Log and show what a stage does now; every process calls it.
