@@ -54,6 +54,18 @@ VIT_MAE_LARGE = {
 }
 
 
+class InstalledTasks(dict[str, Any]):
+    """The tasks that a checkpoint names and whose pipelines are registered here.
+
+    `pipeline(model=…)` without a task takes the only one of a configuration's `custom_pipelines`. Then it asks whether
+    the task is `in` it, to run the checkpoint's own code, for which it wants trust. It is not: the registered pipeline
+    is used.
+    """
+
+    def __contains__(self, task: object) -> bool:
+        return False
+
+
 @strict
 class MaeFuseConfig(PreTrainedConfig):
     r"""Configuration of a [`MaeFuseModel`]. The defaults are the paper's: a ViT-MAE-Large encoder, token attention
@@ -189,9 +201,9 @@ class MaeFuseConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs) -> None:
         if "custom_pipelines" in kwargs:
             # of a task that is registered here the installed code is used, and transformers need not ask for trust
-            tasks = kwargs.pop("custom_pipelines").items()
-            others = {task: info for task, info in tasks if task not in PIPELINE_REGISTRY.supported_tasks}
-            kwargs |= {"custom_pipelines": others} if others else {}
+            tasks = kwargs.pop("custom_pipelines")
+            others = {task: info for task, info in tasks.items() if task not in PIPELINE_REGISTRY.supported_tasks}
+            kwargs["custom_pipelines"] = others or InstalledTasks(tasks)
         for old, (new, converted) in FORMER_FIELDS.items():
             if old in kwargs:
                 warnings.warn(f"{old} is now {new}; save the model again to store it so.", FutureWarning, stacklevel=2)
@@ -237,6 +249,13 @@ class MaeFuseConfig(PreTrainedConfig):
             return super().from_dict(values, **kwargs)
         except StrictDataclassError as error:
             raise ValueError(f"config.json cannot be used. {' '.join(str(error).split())}") from error
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields; without the tasks of installed code, which is not saved along with a configuration."""
+        values = super().to_dict()
+        if isinstance(values.get("custom_pipelines"), InstalledTasks):
+            del values["custom_pipelines"]
+        return values
 
     def check_sizes(self) -> None:
         """Raise the `ValueError`s of the class; no validator of `@strict`, which would wrap them in its own error."""

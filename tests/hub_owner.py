@@ -15,6 +15,7 @@ from huggingface_hub import HfApi
 from transformers import pipeline
 
 from maefuse_hf import MaeFuseModel, cli
+from maefuse_hf.evaluation import weights_sha256
 from maefuse_hf.example_scene.scene import render_example_pair
 from training import publish, push_pairs, train
 
@@ -59,14 +60,16 @@ def main():
     publish.SPACE = Path("space").resolve()
     publish.render_example_pair = lambda: render_example_pair(64, 80)
 
-    to_fuse = ["--repo", "org/fuse", "--evaluation", "metrics.json"]
-    results["publish"] = said(publish.main, "--checkpoint", "old", *to_fuse, "--space", "org/demo")
+    to_fuse = ["--repo", "org/fuse", "--evaluation"]
+    results["publish"] = said(publish.main, "--checkpoint", "old", *to_fuse, "metrics_old.json", "--space", "org/demo")
     HfApi().create_tag("org/fuse", tag="v1")
-    results["publish again"] = said(publish.main, "--checkpoint", "new", *to_fuse)
+    results["publish again"] = said(publish.main, "--checkpoint", "new", *to_fuse, "metrics_new.json")
     results["private"] = said(publish.main, "--checkpoint", "new", "--repo", "org/secret", "--private")
     results["push pairs"] = said(push_pairs.main, "pairs", "org/pairs")
 
     results["pipeline"] = fused("fused.png")
+    results["pipeline without a task"] = type(pipeline(model="org/fuse", device="cpu")).__module__
+    results["weights sha256"] = weights_sha256("org/fuse")
     fused("fused_v1.png", revision="v1")
     fused("fused_private.png")
     results["fuse"] = said(cli.main, "fuse", *PAIR, "-o", "fused_cli.png", "--model", "org/fuse", "--device", "cpu")

@@ -47,6 +47,8 @@ def main():
     said_by_card = {}
     exec(code, said_by_card)
     said_by_card["image"].save("stranger.png")
+    without_task = pipeline(model="org/fuse", **TRUSTED)
+    without_task("thermal.png", "photo.png").save("stranger_no_task.png")
     results["lines"] = len(code.splitlines())
 
     processor = AutoImageProcessor.from_pretrained("org/fuse", revision="v1", **TRUSTED)

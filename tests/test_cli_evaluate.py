@@ -1,4 +1,5 @@
 import csv
+import hashlib
 import json
 import os
 import re
@@ -137,6 +138,10 @@ def test_a_model_is_measured_beside_the_baselines(scenes, measured):
     assert summary["problems"] == 1
     about = summary["about"]
     assert about["model"] == "tiny" and about["definitions"]["SSIM"] == "standard"
+    digest = hashlib.sha256((scenes / "tiny" / "model.safetensors").read_bytes()).hexdigest()
+    assert about["weights sha256"] == {"model.safetensors": digest}
+    assert list(about["data sha256"]) == ["night"]
+    assert f"- **weights sha256**: model.safetensors {digest}\n" in (measured / "metrics.md").read_text()
     assert str(scenes) not in (measured / "metrics.json").read_text()
 
 

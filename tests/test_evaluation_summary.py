@@ -151,6 +151,7 @@ def test_the_json_is_strict_and_says_where_there_is_no_value():
 
 def test_facts_are_sentences():
     assert facts({"size": "own", "definitions": {"MI": "standard"}}) == {"size": "own", "definitions": "all standard"}
+    assert facts({"sha256": {"a": "1", "b": "2"}, "definitions": {}})["sha256"] == "a 1, b 2"
     assert facts(ABOUT) == {"torch": "1.0", "definitions": "MI vifb, all others standard"}
 
 

@@ -4,6 +4,7 @@ What a process takes for the Hub is settled when it imports `huggingface_hub`: h
 processes of their own.
 """
 
+import hashlib
 import io
 import json
 import os
@@ -25,11 +26,13 @@ from transformers import AutoModel, pipeline
 
 import maefuse_hf
 from maefuse_hf import MaeFuseImageProcessor, MaeFuseModel, cli
+from maefuse_hf.evaluation.provenance import weights_sha256
 from maefuse_hf.evaluation.runner import Row
 from maefuse_hf.evaluation.summary import as_json, summarise
 from maefuse_hf.example_scene.scene import render_example_pair
 
 TESTS = Path(__file__).parent
+BENCHMARKS = "benchmarks: [{dataset: TNO, metric: EN, hub: org/fusion-benchmark, task: entropy}]\n"
 STREAM = {
     "data": {"pairs": "org/pairs", "streaming": True, "crop_size": 32, "validation_pairs": 2, "shuffle_buffer": 3},
     "start": {"model": "old"},
@@ -49,7 +52,8 @@ def run(folder, hub, *command, token=None):
     """Run Python in a folder as somebody with an empty cache, who knows this Hub alone."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "PYTHON"))}
     environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(folder / f"home of {token}"), "HF_HUB_DISABLE_XET": "1"}
-    environment |= {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"} | ({"HF_TOKEN": token} if token else {})
+    environment |= {"PYTHONPATH": str(TESTS.parent), "OMP_NUM_THREADS": "1"}
+    environment |= {"ACCELERATE_USE_CPU": "true"} | ({"HF_TOKEN": token} if token else {})
     finished = subprocess.run(
         [sys.executable, *map(str, command)],
         cwd=folder,
@@ -85,7 +89,10 @@ def world(hub, tmp_path_factory):
     (folder / "space" / "app.py").write_text("print('demo')\n")
     (folder / "stream.yaml").write_text(yaml.safe_dump(STREAM))
     rows = [Row("TNO", "one", system, {"EN": 6.5}) for system in ("old", "average", "visible alone")]
-    (folder / "metrics.json").write_text(as_json(summarise(rows), {"model": "old", "definitions": {}}, []))
+    for name in ("old", "new"):
+        about = {"model": "old", "weights sha256": weights_sha256(folder / name), "definitions": {}}
+        (folder / f"metrics_{name}.json").write_text(as_json(summarise(rows), about, []))
+    (folder / "old" / "card.yaml").write_text(BENCHMARKS)
 
     run(folder, hub, TESTS / "hub_owner.py", token=TOKEN)
     libraries = [path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")]
@@ -114,6 +121,17 @@ class TestModel:
         assert names >= {"README.md", "config.json", "model.safetensors", "preprocessor_config.json", "example.jpg"}
         assert {f"{part}_maefuse.py" for part in ("configuration", "modeling", "image_processing", "pipeline")} <= names
 
+    def test_weights_are_those_that_were_measured(self, hub, owner, world):
+        files = hub.files("org/fuse")
+        (digest,) = json.loads(files["metrics.json"])["about"]["weights sha256"].values()
+        assert hashlib.sha256(files["model.safetensors"]).hexdigest() == digest
+        assert owner["weights sha256"] == {"model.safetensors": digest}
+
+    def test_results_of_benchmarks_come_and_go_with_the_checkpoint(self, hub, owner):
+        (entry,) = yaml.safe_load(hub.files("org/fuse", revision="v1")[".eval_results/maefuse.yaml"])
+        assert entry["dataset"] == {"id": "org/fusion-benchmark", "task_id": "entropy"} and entry["value"] == 6.5
+        assert ".eval_results/maefuse.yaml" not in hub.files("org/fuse")
+
     def test_the_card_arrives_whole(self, hub, owner):
         card = ModelCard(hub.files("org/fuse")["README.md"].decode())
         (result,) = card.data.eval_results
@@ -127,7 +145,7 @@ class TestModel:
             assert all(torch.equal(weights[name], value) for name, value in expected[checkpoint].items())
 
     def test_with_the_package_no_trust_is_needed(self, world, owner):
-        assert owner["pipeline"] == "maefuse_hf.pipeline_maefuse"
+        assert owner["pipeline"] == owner["pipeline without a task"] == "maefuse_hf.pipeline_maefuse"
         assert owner["fuse"] == [0, ""]
         assert abs(image(world / "fused.png") - image(world / "fused_cli.png")).max() <= 1
         assert abs(image(world / "fused.png") - image(world / "fused_v1.png")).max() > 5
@@ -142,6 +160,7 @@ class TestStranger:
     def test_the_first_lines_of_the_card_give_the_same_image(self, world, stranger):
         assert stranger["lines"] == 4
         assert np.array_equal(image(world / "stranger.png"), image(world / "fused.png"))
+        assert np.array_equal(image(world / "stranger_no_task.png"), image(world / "fused.png"))
 
     def test_a_revision_does_too(self, world, stranger):
         assert np.array_equal(image(world / "stranger_v1.png"), image(world / "fused_v1.png"))

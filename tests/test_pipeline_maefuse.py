@@ -189,6 +189,17 @@ class TestLoading:
         assert modules >= {"configuration_maefuse.py", "modeling_maefuse.py", "image_processing_maefuse.py"}
         assert "pipeline_maefuse.py" in modules
 
+    def test_without_a_task_it_is_taken_from_the_checkpoint(self, fuse, pairs, expected, tmp_path):
+        fuse.save_pretrained(tmp_path)
+        loaded = pipeline(model=str(tmp_path), device="cpu")
+        assert type(loaded) is MaeFusePipeline and loaded.task == "image-fusion"
+        assert np.array_equal(loaded(**pairs[0]), expected[0])
+        # the pipeline's file does not travel with a model that is saved alone
+        AutoModel.from_pretrained(tmp_path).save_pretrained(tmp_path / "model alone")
+        assert "custom_pipelines" not in json.loads((tmp_path / "model alone" / "config.json").read_text())
+        loaded.save_pretrained(tmp_path / "pipeline")
+        assert "custom_pipelines" in json.loads((tmp_path / "pipeline" / "config.json").read_text())
+
     def test_tasks_of_others_stay_in_a_configuration(self, model, tmp_path):
         model.save_pretrained(tmp_path)
         config = json.loads((tmp_path / "config.json").read_text())

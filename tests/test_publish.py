@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +11,13 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import small_model
-from huggingface_hub import ModelCard, SpaceCard
+from huggingface_hub import ModelCard, SpaceCard, parse_eval_result_entries
 from huggingface_hub.errors import OfflineModeIsEnabled
 from huggingface_hub.utils import httpx
 from PIL import Image
 
 from maefuse_hf import SHIPPED_CHECKPOINT, MaeFuseImageProcessor, MaeFuseModel
+from maefuse_hf.evaluation.provenance import weights_sha256
 from maefuse_hf.evaluation.runner import Row
 from maefuse_hf.evaluation.summary import as_json, summarise
 from maefuse_hf.example_scene.scene import render_example_pair
@@ -46,6 +48,8 @@ data:
   - {name: Kitchens, used_for: some of it, what: "kitchens", terms: free}
   - {name: all of my garden, used_for: some of it, what: plants, terms: free}
   - {name: Streets, used_for: all of it, what: rendered streets, terms: free, hub: org/streets}
+benchmarks:
+  - {dataset: TNO, metric: EN, hub: org/fusion-benchmark, task: entropy}
 limits: [It has never seen a cat.]
 """
 
@@ -71,7 +75,7 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def evaluation(tmp_path_factory):
+def evaluation(checkpoint, tmp_path_factory):
     """Results on two data sets, with a value that is infinite and one that is missing."""
     rows = []
     for dataset in ("Road Scene", "TNO"):
@@ -81,6 +85,7 @@ def evaluation(tmp_path_factory):
                 rows.append(Row(dataset, f"{pair}", system, {**values, "SCD": float("nan")}))
     path = tmp_path_factory.mktemp("evaluation") / "metrics.json"
     about = {"model": "final", "torch": "2.13.0", "definitions": {"AG": "standard"}}
+    about["weights sha256"] = weights_sha256(checkpoint)
     path.write_text(as_json(summarise(rows), about, ["one pair is broken"]))
     return path
 
@@ -140,8 +145,9 @@ class TestDryRun:
     def test_published_again_from_what_it_wrote_it_is_the_same(self, published, tmp_path):
         again = ["--checkpoint", published, "--repo", "org/fuse", "--evaluation", published / "metrics.json"]
         assert run(*again, "--dry-run", "--output_dir", tmp_path / "again") == 0
-        for path in published.iterdir():
-            assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes(), path.name
+        for path in filter(Path.is_file, published.rglob("*")):
+            name = path.relative_to(published)
+            assert (tmp_path / "again" / name).read_bytes() == path.read_bytes(), name
 
 
 def test_the_space_as_it_is_sent_has_all_it_imports_and_names_its_model(tmp_path):
@@ -296,7 +302,74 @@ class TestErrors:
         assert run(*arguments, "--output_dir", tmp_path / "out") == 1
         assert "lacks a field that the card needs" in capsys.readouterr().err
 
-    def test_results_of_another_model_are_pointed_out(self, published, evaluation, tmp_path, capsys):
-        arguments = ["--checkpoint", published, "--repo", "org/fuse", "--evaluation", evaluation, "--dry-run"]
+
+class TestProvenance:
+    def changed(self, evaluation, path, **about):
+        content = json.loads(evaluation.read_text())
+        content["about"] |= about
+        path.write_text(json.dumps(content))
+        return path
+
+    def test_results_of_other_weights_are_refused(self, checkpoint, evaluation, tmp_path, capsys):
+        other = small_model()
+        other.decoder.predict.bias.data[0] += 1
+        other.save_pretrained(tmp_path / "final")
+        MaeFuseImageProcessor(size_divisor=8).save_pretrained(tmp_path / "final")
+        arguments = ["--checkpoint", tmp_path / "final", "--repo", "org/fuse", "--evaluation", evaluation, "--dry-run"]
+        assert run(*arguments, "--output_dir", tmp_path / "out") == 1
+        error = capsys.readouterr().err
+        assert "has the results of other weights than those of" in error and "model.safetensors differs" in error
+        assert not (tmp_path / "out" / "README.md").exists()
+
+    def test_results_that_do_not_say_of_which_weights_are_refused(self, checkpoint, evaluation, tmp_path, capsys):
+        old = self.changed(evaluation, tmp_path / "metrics.json", **{"weights sha256": {}})
+        arguments = ["--checkpoint", checkpoint, "--repo", "org/fuse", "--evaluation", old, "--dry-run"]
+        assert run(*arguments, "--output_dir", tmp_path / "out") == 1
+        assert "does not say which weights it measured. Measure" in capsys.readouterr().err
+
+    def test_the_name_of_the_model_does_not_matter(self, checkpoint, evaluation, tmp_path):
+        content = evaluation.read_text().replace('"final"', '"org/else"')
+        (tmp_path / "metrics.json").write_text(content)
+        arguments = ["--checkpoint", checkpoint, "--repo", "org/fuse", "--evaluation", tmp_path / "metrics.json"]
+        assert run(*arguments, "--dry-run", "--output_dir", tmp_path / "out") == 0
+
+    def test_weight_files_are_published_as_they_are(self, checkpoint, tmp_path):
+        sharded = tmp_path / "sharded"
+        MaeFuseModel.from_pretrained(checkpoint).save_pretrained(sharded, max_shard_size="60KB")
+        MaeFuseImageProcessor(size_divisor=8).save_pretrained(sharded)
+        arguments = ["--checkpoint", sharded, "--repo", "org/fuse", "--dry-run"]
         assert run(*arguments, "--output_dir", tmp_path / "out") == 0
-        assert "has the results of 'final'; see that this is the checkpoint" in capsys.readouterr().err
+        files = {path.name for path in sharded.glob("model*")}
+        assert len(files) > 2 and {path.name for path in (tmp_path / "out").glob("model*")} == {
+            *files,
+            "modeling_maefuse.py",
+        }
+        assert all((tmp_path / "out" / name).read_bytes() == (sharded / name).read_bytes() for name in files)
+
+    def test_the_card_says_which_weights_were_measured(self, card, published):
+        (digest,) = weights_sha256(published).values()
+        assert f"- weights sha256: model.safetensors {digest}\n" in card.text
+
+
+class TestBenchmarks:
+    def test_the_file_is_what_the_hub_shows(self, published, evaluation):
+        content = yaml.safe_load((published / ".eval_results" / "maefuse.yaml").read_text())
+        (entry,) = parse_eval_result_entries(content)
+        assert (entry.dataset_id, entry.task_id, entry.value) == ("org/fusion-benchmark", "entropy", 7.25)
+        assert entry.source_url == "https://huggingface.co/org/fuse/blob/main/metrics.json"
+        assert entry.notes == "EN, mean over 3 pairs, interval [6.25, 8.25]"
+
+    def test_without_any_there_is_no_file(self, evaluation, checkpoint, tmp_path):
+        small_model().save_pretrained(tmp_path / "bare")
+        MaeFuseImageProcessor(size_divisor=8).save_pretrained(tmp_path / "bare")
+        arguments = ["--checkpoint", tmp_path / "bare", "--repo", "org/bare", "--dry-run"]
+        assert run(*arguments, "--output_dir", tmp_path / "out") == 0
+        assert not (tmp_path / "out" / ".eval_results").exists()
+
+    def test_what_was_not_measured_is_named(self, checkpoint, evaluation, tmp_path, capsys):
+        folder = tmp_path / "final"
+        shutil.copytree(checkpoint, folder)
+        (folder / "card.yaml").write_text(DETAILS.replace("metric: EN", "metric: SCD"))
+        arguments = ["--checkpoint", folder, "--repo", "org/fuse", "--evaluation", evaluation, "--dry-run"]
+        assert run(*arguments, "--output_dir", tmp_path / "out") == 1
+        assert "names SCD on TNO as a result of the benchmark org/fusion-benchmark, but" in capsys.readouterr().err

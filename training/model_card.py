@@ -10,7 +10,7 @@ from typing import Any
 
 import jinja2
 import yaml
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import EvalResult, EvalResultEntry, ModelCard, ModelCardData, eval_result_entries_to_yaml
 
 from maefuse_hf import SHIPPED_CHECKPOINT, MaeFuseConfig, MaeFuseModel
 from maefuse_hf.configuration_maefuse import VIT_MAE_LARGE
@@ -43,6 +43,20 @@ class DataSource:
 
 
 @dataclass(frozen=True)
+class Benchmark:
+    """A measured mean that the Hub shall show on the model's page and in the leaderboard of a benchmark's dataset."""
+
+    dataset: str
+    """Name of the data set in `metrics.json`."""
+    metric: str
+    """Name of the metric there."""
+    hub: str
+    """Name of the dataset on the Hub, which must be registered there as a benchmark."""
+    task: str
+    """The task's `id` in that dataset's `eval.yaml`."""
+
+
+@dataclass(frozen=True)
 class Details:
     """What neither configuration nor measurements can say; the fields of `card.yaml`."""
 
@@ -53,6 +67,8 @@ class Details:
     base_model: str | None = None
     """Hub name of what the training started from; without it, where the encoder came from, if from the Hub."""
     data: tuple[DataSource, ...] = ()
+    benchmarks: tuple[Benchmark, ...] = ()
+    """Which means the Hub shall show as results of a benchmark."""
     limits: tuple[str, ...] = ()
     """What was seen to go wrong with these weights, a sentence each."""
 
@@ -67,6 +83,11 @@ class Evaluation:
     """How the tables call the model."""
     problems: int
 
+    @property
+    def weights_sha256(self) -> dict[str, str]:
+        """Digest of each weight file that was measured; empty where none was written down."""
+        return self.about.get("weights sha256", {})
+
 
 def read_details(checkpoint: Path) -> Details | None:
     """The `card.yaml` of a checkpoint, if there is one; a `ValueError` names what is wrong with it."""
@@ -75,9 +96,13 @@ def read_details(checkpoint: Path) -> Details | None:
         return None
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        entries = values.pop("data", None) or [] if isinstance(values, dict) else []
-        sources = tuple(build(DataSource, entry) for entry in entries)
-        return build(Details, values if not sources else {**values, "data": sources})
+        if isinstance(values, dict):
+            values |= {
+                name: tuple(build(kind, entry) for entry in values[name])
+                for name, kind in (("data", DataSource), ("benchmarks", Benchmark))
+                if values.get(name)
+            }
+        return build(Details, values)
     except (ValueError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: {error}") from error
 
@@ -213,6 +238,37 @@ def metadata(
         model_name=name,
         eval_results=results or None,
     ).to_yaml()
+
+
+def benchmark_results(
+    benchmarks: Sequence[Benchmark], evaluation: Evaluation, repository: str | None
+) -> list[dict[str, Any]]:
+    """The content of a file in `.eval_results/`, as https://huggingface.co/docs/hub/eval-results has it.
+
+    Raises:
+        ValueError: if a benchmark names something that was not measured.
+    """
+    entries = []
+    for benchmark in benchmarks:
+        systems = evaluation.summaries.get(benchmark.dataset, {})
+        summary = systems.get(evaluation.model, {}).get(benchmark.metric)
+        if summary is None or not math.isfinite(summary.mean):
+            raise ValueError(
+                f"{DETAILS} names {benchmark.metric} on {benchmark.dataset} as a result of the benchmark "
+                f"{benchmark.hub}, but the evaluation has no such mean of the model."
+            )
+        entries.append(
+            EvalResultEntry(
+                dataset_id=benchmark.hub,
+                task_id=benchmark.task,
+                value=summary.mean,
+                source_url=f"https://huggingface.co/{repository}/blob/main/metrics.json",
+                source_name="maefuse evaluate",
+                notes=f"{benchmark.metric}, mean over {summary.pairs} pairs, interval [{summary.low:.4g}, "
+                f"{summary.high:.4g}]",
+            )
+        )
+    return eval_result_entries_to_yaml(entries)
 
 
 def is_hub_name(pairs: Any) -> bool:

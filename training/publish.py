@@ -16,16 +16,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+import yaml
 from huggingface_hub import HfApi, SpaceCard, get_token
 from huggingface_hub.utils import httpx
 from transformers.utils import logging
 
 import maefuse_hf
 from maefuse_hf import SHIPPED_CHECKPOINT, MaeFuseImageProcessor, MaeFuseModel, MaeFusePipeline
+from maefuse_hf.evaluation import refuse_other_weights
 from maefuse_hf.example_scene import render_example_pair
 from maefuse_hf.pipeline_maefuse import TASK
 from maefuse_hf.visualization import side_by_side
-from training.model_card import DETAILS, model_card, read_details, read_evaluation
+from training.model_card import DETAILS, benchmark_results, model_card, read_details, read_evaluation
 from training.recipe import TRAINING_CONFIG, find_runs, write_runs
 
 SPACE = Path(__file__).parent.parent / "space"
@@ -35,8 +37,10 @@ SPACE_MODEL = "MAEFUSE_MODEL"
 
 EXAMPLE, JPEG_QUALITY = "example.jpg", 90
 METRICS = "metrics.json"
-WEIGHTS = "*.safetensors"
-REPLACED = ["*.py", WEIGHTS, "*.safetensors.index.json", TRAINING_CONFIG, DETAILS, METRICS]
+BENCHMARKS = ".eval_results/maefuse.yaml"
+"""What the Hub shows on the model's page, and in the leaderboards of benchmarks."""
+WEIGHTS, INDEX = "*.safetensors", "*.safetensors.index.json"
+REPLACED = ["*.py", WEIGHTS, INDEX, TRAINING_CONFIG, DETAILS, METRICS, BENCHMARKS]
 """What an earlier version may have left in a repository, under names that this one does not write again."""
 NOT_SENT = ["__pycache__", ".*"]
 SPACE_REPLACED = ["*.py", "examples/*"]
@@ -157,12 +161,8 @@ def write_repository(options: argparse.Namespace, folder: Path) -> None:
     processor = MaeFuseImageProcessor.from_pretrained(options.checkpoint)
     if evaluation is None:
         print("publish: no --evaluation; the card says that nothing was measured.", file=sys.stderr)
-    elif evaluation.model != options.checkpoint.resolve().name:
-        print(
-            f"publish: {options.evaluation} has the results of {evaluation.model!r}; see that this is the checkpoint "
-            f"{options.checkpoint}.",
-            file=sys.stderr,
-        )
+    else:
+        refuse_other_weights(str(options.evaluation), evaluation.weights_sha256, options.checkpoint)
     if details is None or not details.data:
         print(
             f"publish: {options.checkpoint / DETAILS} does not say what the weights were trained on; the card says "
@@ -172,6 +172,7 @@ def write_repository(options: argparse.Namespace, folder: Path) -> None:
 
     pipeline = MaeFusePipeline(model=model, image_processor=processor, task=TASK, device=torch.device("cpu"))
     pipeline.save_pretrained(folder)
+    keep_weight_files(options.checkpoint, folder)
     infrared, visible = render_example_pair()
     images = {"infrared": infrared, "visible": visible, "fused": pipeline(infrared, visible)}
     side_by_side(images).save(folder / EXAMPLE, quality=JPEG_QUALITY)
@@ -181,6 +182,10 @@ def write_repository(options: argparse.Namespace, folder: Path) -> None:
         shutil.copyfile(options.checkpoint / DETAILS, folder / DETAILS)
     if evaluation is not None:
         shutil.copyfile(options.evaluation, folder / METRICS)
+    if evaluation is not None and details is not None and details.benchmarks:
+        results = benchmark_results(details.benchmarks, evaluation, options.repo)
+        (folder / BENCHMARKS).parent.mkdir()
+        (folder / BENCHMARKS).write_text(yaml.safe_dump(results, sort_keys=False), encoding="utf-8")
     card = model_card(
         model,
         options.checkpoint,
@@ -192,6 +197,15 @@ def write_repository(options: argparse.Namespace, folder: Path) -> None:
         EXAMPLE,
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
+
+
+def keep_weight_files(checkpoint: Path, folder: Path) -> None:
+    """Put the checkpoint's own weight files in the place of those just saved, so that their digests stay true."""
+    for pattern in (WEIGHTS, INDEX):
+        for path in folder.glob(pattern):
+            path.unlink()
+        for path in checkpoint.glob(pattern):
+            shutil.copyfile(path, folder / path.name)
 
 
 def write_space(folder: Path, repo: str | None) -> None:

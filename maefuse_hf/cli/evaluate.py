@@ -14,6 +14,7 @@ from ..evaluation.baselines import BASELINES
 from ..evaluation.damage import DAMAGES
 from ..evaluation.plots import require_matplotlib
 from ..evaluation.processes import Processes, launched_processes
+from ..evaluation.provenance import data_sha256, weights_sha256
 from ..evaluation.report import Example, report
 from ..evaluation.robustness import PAIRS_OF_A_DATASET, DamageRow, evaluate_damage, measurable
 from ..evaluation.robustness_report import write_damage
@@ -151,7 +152,7 @@ def evaluate_datasets(options: argparse.Namespace) -> int:
     models = [] if without_model else [load_model(options, device)]
     systems: list[System] = [*models, *networks, *folders]
     require_different_names(systems)
-    about = protocol(options, models)
+    about = protocol(options, models, datasets)
     if processes.is_main:
         print("\n".join(f"{name}: {value}" for name, value in facts(about).items()), flush=True)
 
@@ -240,15 +241,19 @@ def require_different_names(systems: Sequence[System]) -> None:
         taken.add(system.name)
 
 
-def protocol(options: argparse.Namespace, models: Sequence[ModelSystem]) -> dict[str, Any]:
+def protocol(options: argparse.Namespace, models: Sequence[ModelSystem], datasets: Sequence[Dataset]) -> dict[str, Any]:
     """What a reader of the numbers must know, the same for every run of the same evaluation."""
     used = definitions_used(options.definition)
     low, high = MaeFuseImageProcessor.percentiles
-    of_model = {"model": models[0].name, "weights": options.dtype} if models else {}
+    of_model = {}
+    if models:
+        source = SHIPPED_CHECKPOINT if options.model is None else options.model
+        of_model = {"model": models[0].name, "weights": options.dtype, "weights sha256": weights_sha256(source)}
     return {
         "maefuse-hf": installed_version(),
         "torch": torch.__version__,
         **of_model,
+        "data sha256": {dataset.name: data_sha256(dataset) for dataset in datasets},
         "size": "every pair at its own; an image of another size is refused, nothing is resized",
         "colour": "luminance, Y of BT.601 of 8-bit images, rounded, halves to even; sources deeper than 8 bits are "
         f"first scaled to 8 from their percentiles {low} to {high}",

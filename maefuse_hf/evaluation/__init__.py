@@ -2,6 +2,7 @@
 
 from .baselines import AVERAGE, BASELINES, MAXIMUM, RULE, SOURCES_ALONE
 from .processes import Processes, launched_processes
+from .provenance import data_sha256, refuse_other_weights, weights_sha256
 from .runner import (
     SOURCES,
     Dataset,
@@ -37,6 +38,7 @@ __all__ = [
     "as_json",
     "as_markdown",
     "as_text",
+    "data_sha256",
     "evaluate",
     "facts",
     "launched_processes",
@@ -44,7 +46,9 @@ __all__ = [
     "metrics_table",
     "pairs_measured",
     "read_datasets",
+    "refuse_other_weights",
     "report",
     "summarise",
     "table_of",
+    "weights_sha256",
 ]

@@ -165,9 +165,14 @@ def markdown(summaries: Summaries, about: Mapping[str, Any], problems: Sequence[
 def facts(about: Mapping[str, Any]) -> dict[str, str]:
     """What `about` says, as sentences to print."""
     definitions = [f"{metric} {name}" for metric, name in about["definitions"].items() if name != "standard"]
-    texts = {name: str(value) for name, value in about.items() if name != "definitions" and value is not None}
+    texts = {name: fact(value) for name, value in about.items() if name != "definitions" and value is not None}
     texts["definitions"] = ", ".join([*definitions, "all others standard"] if definitions else ["all standard"])
     return texts
+
+
+def fact(value: Any) -> str:
+    """A value of `about` as text; of a mapping, names and values."""
+    return ", ".join(f"{name} {entry}" for name, entry in value.items()) if isinstance(value, Mapping) else str(value)
 
 
 def as_json(summaries: Summaries, about: Mapping[str, Any], problems: Sequence[str]) -> str:
