@@ -12,9 +12,8 @@ from .convert import add_convert
 from .demo import add_demo
 from .evaluate import add_evaluate
 from .fuse import add_fuse
-
-STOPPED = 130
-"""The exit status after Ctrl-C, as shells have it."""
+from .options import STOPPED
+from .video import add_video
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="maefuse", description="Fuse infrared and visible images of a scene.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    for add in (add_fuse, add_demo, add_evaluate, add_compare, add_convert):
+    for add in (add_fuse, add_demo, add_evaluate, add_compare, add_convert, add_video):
         add(commands)
     return parser
 

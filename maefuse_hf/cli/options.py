@@ -13,6 +13,9 @@ from ..strategies import CONTOURS, DEFAULT_CONTOUR, DEFAULT_FUSION, FUSION_STRAT
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
+STOPPED = 130
+"""The exit status after Ctrl-C, as shells have it."""
+
 
 def model_options() -> argparse.ArgumentParser:
     """A parent parser: which model, where, in which precision."""

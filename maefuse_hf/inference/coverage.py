@@ -185,19 +185,34 @@ def matched_gamma(photo: np.ndarray, fused: np.ndarray, border: np.ndarray) -> f
     return float((np.log(wanted) / np.log(own)).clip(*GAMMA_LIMITS))
 
 
-def blend_into_photo(photo: Image.Image, fused: Image.Image, region: Region, weights: np.ndarray) -> Image.Image:
+def border_gamma(photo: Image.Image, fused: Image.Image, region: Region, weights: np.ndarray) -> float:
+    """`matched_gamma` of an RGB photo and the fused image, RGB, that goes into a region of it."""
+    around, own = (unit_luminance(np.moveaxis(np.asarray(image), -1, 0)) for image in (photo.crop(region), fused))
+    return matched_gamma(around, own, (weights > 0) & (weights < 1))
+
+
+def unit_luminance(rgb: np.ndarray) -> np.ndarray:
+    """(3, H, W) uint8 to (1, H, W) luminance in [0, 1]."""
+    return rgb_to_luminance(rgb.astype(np.float32) / WHITE).clip(0, 1)
+
+
+def blend_into_photo(
+    photo: Image.Image, fused: Image.Image, region: Region, weights: np.ndarray, gamma: float | None = None
+) -> Image.Image:
     """The photo with the fused image in it; outside the region and under weight 0 it is the photo bit by bit.
 
-    The fused luminance is first bent by `matched_gamma`; its colours stay.
+    The fused luminance is first bent by an exponent; its colours stay.
 
     Args:
         photo: RGB.
         fused: RGB, of the region's size.
         weights: (region's height, region's width), from `feather_weights` or `footprint_weights`.
+        gamma: the exponent; without one, `border_gamma`.
     """
+    if gamma is None:
+        gamma = border_gamma(photo, fused, region, weights)
     outer, inner = (np.moveaxis(np.asarray(image), -1, 0) for image in (photo.crop(region), fused))
-    around, own = (rgb_to_luminance(rgb.astype(np.float32) / WHITE).clip(0, 1) for rgb in (outer, inner))
-    matched = replace_luminance(inner, own ** matched_gamma(around, own, (weights > 0) & (weights < 1)))
+    matched = replace_luminance(inner, unit_luminance(inner) ** gamma)
     mixed = outer + weights * (matched.astype(np.float64) - outer)
     image = photo.copy()
     image.paste(Image.fromarray(np.moveaxis(np.rint(mixed).astype(np.uint8), 0, -1)), region[:2])
