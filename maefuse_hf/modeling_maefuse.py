@@ -1,112 +1,32 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
 """MaeFuse: encode both images (Eq. 1), compare (CFM) and merge (MFM) their features (Eq. 2), decode (Eq. 3)."""
 
-import os
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import AutoModel, PreTrainedModel, ViTMAEModel
+from transformers import AutoModel
 from transformers import initialization as init
-from transformers.utils import ModelOutput
 from transformers.utils.generic import can_return_tuple
 
-from .colour import BT601_LUMINANCE, WHITE
 from .configuration_maefuse import MaeFuseConfig
 from .decoder import MaeFuseDecoder
 from .fusion_attention import GlobalAttention, LocalAttention, PointwiseAttention
 from .fusion_modules import ComparativeFusionModule, FusionAttention, MergingFusionModule
 from .input_checks import check_attentions, check_inputs, content_size
-from .loading import load_encoder, readable_errors, refuse_incomplete
 from .losses import fusion_terms, require_fusion_terms, weighted_sum
 from .merging_block import MergingBlock
+from .model_output import FusedFeatures, MaeFuseOutput
+from .patches import channels_to_luminance, normalized, patches_to_pixels
 from .position_embedding import interpolate_position_embedding, sincos_position_embedding
-from .refinement import TRUST, source_weights, take_coarse_structure, take_detail
+from .pretrained_maefuse import MaeFusePreTrainedModel
+from .refinement import TRUST, shrunk, source_weights, take_coarse_structure, take_detail, to_whole_patches
 from .strategies import DEFAULT_CONTOUR, DEFAULT_FUSION, Contour, FusionStrategy, check_strategy
-from .tiles import Tiles, covering_tiles
+from .tiles import Maps, Tiles, covering_tiles, map_to_tokens, tokens_to_map
 
 DECODED_ALONE = (0.0, 0.0, 1.0)
 """Source weights of what is the decoder's image alone."""
-
-TILES_AT_ONCE = 8
-"""How many tiles of a pair go through the model together; bounds memory, not the result."""
-
-
-@dataclass
-class MaeFuseOutput(ModelOutput):
-    """What [`MaeFuseModel`] returns. Tokens are in raster order, `tokens = (H / patch) * (W / patch)`;
-    under `tile_size`, those of overlapping tiles are averaged, attention weights too.
-
-    Args:
-        loss (`Tensor` of shape `()`, with `return_loss=True`):
-            The fusion loss as training minimises it: the terms that `loss_weights` of the configuration names (paper,
-            Eq. 4), of `decoded` and, with `source_detail_sigma`, of the refined image too; both as they are unclipped.
-        fused (`Tensor` of shape `(B, 1, H, W)`):
-            Fused luminance in [0, 1], float32: `decoded`, refined where the configuration says so, and clipped.
-        decoded (`Tensor` of shape `(B, 1, H, W)`):
-            Eq. 3 as the network made it: luminance, float32, nominally in [0, 1] but not clipped. Under `coarse_factor`
-            its coarse structure is that of the same pair shrunk.
-        trust (`Tensor` of shape `(B, 2, H, W)`, with `source_detail_sigma` in the configuration):
-            The decoder's logits: how far it trusts its own image beside both sources, and infrared beside visible.
-        source_weights (`Tensor` of shape `(B, 3, H, W)`, with `source_detail_sigma` in the configuration):
-            What infrared, visible and the decoded image contribute to fine detail; a sum of one at each pixel.
-        contour_features (`Tensor` of shape `(B, tokens, hidden)`, with `fusion="cfm"` or `"mfm"`):
-            Phi_D: the comparative module's output, or what `contour` put in its place.
-        fused_features (`Tensor` of shape `(B, tokens, hidden)`):
-            Phi_F, what the decoder saw.
-        infrared_features, visible_features (`Tensor` of shape `(B, tokens, hidden)`):
-            Phi_I and Phi_V, the encoder's output.
-        attentions (`dict[str, Tensor]`, with `output_attentions=True`):
-            Attention weights of the fusion modules that ran, `(B, heads, tokens, keys)`, under the names
-            `infrared_to_visible` and `visible_to_infrared` (CFM), `contour_to_infrared` and `contour_to_visible` or,
-            with `merging_joint_softmax`, `contour_to_both` (MFM; infrared's keys first).
-    """
-
-    loss: Tensor | None = None
-    fused: Tensor | None = None
-    decoded: Tensor | None = None
-    trust: Tensor | None = None
-    source_weights: Tensor | None = None
-    contour_features: Tensor | None = None
-    fused_features: Tensor | None = None
-    infrared_features: Tensor | None = None
-    visible_features: Tensor | None = None
-    attentions: dict[str, Tensor] | None = None
-
-
-class FusedFeatures(NamedTuple):
-    """What the fusion modules make of two `(B, tokens, hidden)` features (Eq. 2)."""
-
-    fused: Tensor
-    """Phi_F, what the decoder sees."""
-    contour: Tensor | None
-    """Phi_D, where there is one."""
-    attentions: dict[str, Tensor | None]
-    """Attention weights of the modules that ran, by name."""
-
-
-def truncated_to_8_bit(values: Tensor) -> Tensor:
-    """Values clipped to [0, 1] and cut down to whole 255ths."""
-    return (values * WHITE).clamp(0, WHITE).floor() / WHITE
-
-
-class MaeFusePreTrainedModel(PreTrainedModel):
-    """What transformers needs to know of MaeFuse models."""
-
-    config: MaeFuseConfig
-    config_class = MaeFuseConfig
-    base_model_prefix = "maefuse"
-    main_input_name = "infrared"
-    input_modalities = ["image"]
-    supports_gradient_checkpointing = True
-    _no_split_modules = ["ViTMAEEmbeddings", "ViTMAELayer", "ComparativeFusionModule", "MergingFusionModule"]
-    _supports_sdpa = True
-    _supports_flash_attn = True
-    _supports_flex_attn = True
-    _supports_attention_backend = True
-    _can_compile_fullgraph = True
 
 
 class MaeFuseModel(MaeFusePreTrainedModel):
@@ -167,6 +87,7 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         fusion: FusionStrategy = DEFAULT_FUSION,
         contour: Contour = DEFAULT_CONTOUR,
         output_attentions: bool = False,
+        output_features: bool = False,
         return_loss: bool = False,
         visible_rgb: Tensor | None = None,
         original_sizes: Tensor | None = None,
@@ -183,6 +104,7 @@ class MaeFuseModel(MaeFusePreTrainedModel):
                 modality's features in its place. Only with `fusion="mfm"`.
             output_attentions: return the fusion modules' attention weights. Global attention needs the model loaded
                 with `attn_implementation="eager"`.
+            output_features: return the features as well. They take more memory than all else of a large image.
             return_loss: return the fusion loss as well, as training minimises it.
             visible_rgb: not used here, only by `post_process_image_fusion`; accepted so that `model(**inputs)` works.
             original_sizes, resized_sizes: `(B, 2)` height and width before padding, as the image processor gives them;
@@ -196,84 +118,120 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         """
         check_strategy(fusion, contour)
         check_inputs(infrared, visible, self.patch_size)
-        tiles = self.tiles(infrared)
         if output_attentions and fusion != "mean":
-            check_attentions(self.config, tiles.count)
+            check_attentions(self.config, self.tiles(self.patch_grid(infrared)).count)
         if return_loss:
             require_fusion_terms(self.config.loss_weights)
         sizes = original_sizes if resized_sizes is None else resized_sizes
         content = None if sizes is None else content_size(infrared, sizes)
 
-        def fuse(infrared: Tensor, visible: Tensor) -> MaeFuseOutput:
-            """Tiles within which all tokens see each other, through the whole model (paper, Fig. 2)."""
-            grid = self.patch_grid(infrared)
-            infrared_features, visible_features = self.encode(torch.cat([infrared, visible])).chunk(2)  # Eq. 1
-            features = self.fuse_features(infrared_features, visible_features, grid, fusion, contour)  # Eq. 2
-            decoded, trust = self.decode_with_trust(features.fused, grid)  # Eq. 3
-            return MaeFuseOutput(
-                decoded=decoded,
-                trust=trust,
-                contour_features=features.contour,
-                fused_features=features.fused,
-                infrared_features=infrared_features,
-                visible_features=visible_features,
-                attentions=cast(dict[str, Tensor], features.attentions) if output_attentions else None,
-            )
+        def fuse(infrared: Tensor, visible: Tensor) -> Maps:
+            return self.fuse_tiles(infrared, visible, fusion, contour, output_attentions, output_features)
 
-        joined = self.joined(tiles, [fuse(*pair) for pair in self.in_tiles(tiles, infrared, visible)])
-        decoded = cast(Tensor, joined.decoded)
-        if self.config.coarse_factor is not None and tiles.count > 1:
-            # a tile alone cannot tell haze from a pale sky, and neighbours would come out in different brightness
-            factor = self.config.coarse_factor
-            coarse = self(*self.shrunk(factor, infrared, visible), fusion=fusion, contour=contour).decoded
-            decoded = take_coarse_structure(decoded, coarse, factor, self.config.coarse_sigma)
-        refined, weights = self.refine(decoded, joined.trust, infrared, visible, content)
+        joined = self.in_tiles(fuse, infrared, visible)
+        decoded, trust = joined.pop("decoded"), joined.pop("trust", None)
+        decoded = self.with_coarse_structure(decoded, infrared, visible, fusion, contour)
+        refined, weights = self.refine(decoded, trust, infrared, visible, content)
         loss = None
         if return_loss:
             loss = self.fusion_loss(decoded, infrared, visible)
             if weights is not None:
                 loss = loss + self.fusion_loss(refined, infrared, visible)
-        whole = {"loss": loss, "fused": refined.clamp(0, 1), "decoded": decoded, "source_weights": weights}
-        return MaeFuseOutput(**{**joined, **whole})
+        features = {name: map_to_tokens(joined.pop(name)) for name in list(joined) if name.endswith("_features")}
+        by_head = self.config.fusion_num_attention_heads, -1
+        attentions = {name: map_to_tokens(each).unflatten(2, by_head).transpose(1, 2) for name, each in joined.items()}
+        return MaeFuseOutput(
+            loss=loss,
+            fused=refined.clamp(0, 1),
+            decoded=decoded,
+            trust=trust,
+            source_weights=weights,
+            attentions=attentions if output_attentions else None,
+            **features,
+        )
 
-    def shrunk(self, factor: int, *images: Tensor) -> list[Tensor]:
-        """`(B, 1, H, W)` images `factor` times smaller, by means of areas, padded to whole patches."""
-        small = [nn.functional.avg_pool2d(image, factor, ceil_mode=True) for image in images]
-        bottom, right = (-side % self.patch_size for side in small[0].shape[-2:])
-        return [nn.functional.pad(image, (0, right, 0, bottom), mode="replicate") for image in small]
+    def fuse_tiles(
+        self,
+        infrared: Tensor,
+        visible: Tensor,
+        fusion: FusionStrategy = DEFAULT_FUSION,
+        contour: Contour = DEFAULT_CONTOUR,
+        output_attentions: bool = False,
+        output_features: bool = False,
+    ) -> Maps:
+        """Images within which all tokens see each other, through the whole model (paper, Fig. 2).
 
-    def tiles(self, images: Tensor) -> Tiles:
-        """The tiles in which `(B, 1, H, W)` images go through the model: one, without `tile_size`."""
-        grid = self.patch_grid(images)
+        Args:
+            infrared, visible: `(B, 1, H, W)` luminance.
+            others: as in `forward`.
+
+        Returns:
+            `decoded` `(B, 1, H, W)` and, where the decoder gives it, `trust` `(B, 2, H, W)`. Features, and attention
+            weights under their modules' names, as maps `(B, C, rows, columns)` of patches, C the width of features, or
+            heads times keys.
+        """
+        grid = self.patch_grid(infrared)
+        # two slices, since `chunk` cannot be exported
+        encoded = self.encode(torch.cat([infrared, visible]))  # Eq. 1
+        infrared_features, visible_features = encoded[: len(infrared)], encoded[len(infrared) :]
+        features = self.fuse_features(infrared_features, visible_features, grid, fusion, contour)  # Eq. 2
+        decoded, trust = self.decode_with_trust(features.fused, grid)  # Eq. 3
+        maps = {"decoded": decoded} if trust is None else {"decoded": decoded, "trust": trust}
+        if output_features:
+            by_name = {
+                "contour_features": features.contour,
+                "fused_features": features.fused,
+                "infrared_features": infrared_features,
+                "visible_features": visible_features,
+            }
+            maps |= {name: tokens_to_map(tokens, grid) for name, tokens in by_name.items() if tokens is not None}
+        if output_attentions:
+            weights = cast(dict[str, Tensor], features.attentions)
+            maps |= {name: tokens_to_map(each.transpose(1, 2).flatten(2), grid) for name, each in weights.items()}
+        return maps
+
+    def in_tiles(self, work: Callable[..., Maps], *images: Tensor) -> Maps:
+        """`(B, 1, H, W)` images through `work` in tiles, as maps of the whole."""
+        tiles = self.tiles(self.patch_grid(images[0]))
+        rows = list(
+            tiles.through(work, lambda begin, end: [image[..., begin:end, :] for image in images], self.patch_size)
+        )
+        return {name: torch.cat(list(tiles.join_rows([row[name] for row in rows])), dim=-2) for name in rows[0]}
+
+    def tiles(self, grid: tuple[int, int]) -> Tiles:
+        """The tiles in which an image of `(rows, columns)` of patches is worked on: one, without `tile_size`."""
         return covering_tiles(grid, self.config.tile_size or max(grid), self.config.tile_overlap)
 
-    def in_tiles(self, tiles: Tiles, *images: Tensor) -> list[tuple[Tensor, ...]]:
-        """The tiles of several `(B, 1, H, W)` in batches; images of one tile stay in the batch they are in."""
-        parts = [tiles.cut(image, self.patch_size) for image in images]
-        at_once = TILES_AT_ONCE if tiles.count > 1 else len(parts[0])
-        return list(zip(*(part.split(at_once) for part in parts)))
+    def decode_pair(self, infrared: Tensor, visible: Tensor, fusion: FusionStrategy, contour: Contour) -> Tensor:
+        """`decoded` of `(B, 1, H, W)` pairs, as `forward` gives it."""
 
-    def joined(self, tiles: Tiles, parts: list[MaeFuseOutput]) -> MaeFuseOutput:
-        """What the model made of tiles, in batches, as one output of whole images."""
-        whole: dict[str, Any] = {}
-        for name in parts[0]:
-            if name in ("decoded", "trust"):
-                whole[name] = tiles.join(torch.cat([part[name] for part in parts]), self.patch_size)
-            elif name.endswith("_features"):
-                whole[name] = tiles.join_tokens(torch.cat([part[name] for part in parts]))
-        if parts[0].attentions is not None:
-            whole["attentions"] = {}
-            for name in parts[0].attentions:
-                weights = torch.cat([part["attentions"][name] for part in parts])
-                by_token = tiles.join_tokens(weights.transpose(1, 2).flatten(2))
-                whole["attentions"][name] = by_token.unflatten(2, weights.shape[1::2]).transpose(1, 2)
-        return MaeFuseOutput(**whole)
+        def fuse(infrared: Tensor, visible: Tensor) -> Maps:
+            return self.fuse_tiles(infrared, visible, fusion, contour)
+
+        decoded = self.in_tiles(fuse, infrared, visible)["decoded"]
+        return self.with_coarse_structure(decoded, infrared, visible, fusion, contour)
+
+    def with_coarse_structure(
+        self, decoded: Tensor, infrared: Tensor, visible: Tensor, fusion: FusionStrategy, contour: Contour
+    ) -> Tensor:
+        """The decoder's image; of several tiles, with the coarse structure of the pair `coarse_factor` times smaller.
+
+        A tile alone cannot tell haze from a pale sky, and neighbours would come out in different brightness.
+        """
+        factor = self.config.coarse_factor
+        if factor is None or self.tiles(self.patch_grid(infrared)).count == 1:
+            return decoded
+        small = [to_whole_patches(shrunk(image, factor), self.patch_size) for image in (infrared, visible)]
+        coarse = self.decode_pair(small[0], small[1], fusion, contour)
+        return take_coarse_structure(decoded, coarse, factor, self.config.coarse_sigma)
 
     def reconstruct(self, images: Tensor) -> Tensor:
         """What encoder and decoder give back of `(B, 1, H, W)` luminance, in tiles as `forward`; not clipped."""
-        tiles = self.tiles(images)
-        decoded = [self.decode(self.encode(part), self.patch_grid(part)) for (part,) in self.in_tiles(tiles, images)]
-        return tiles.join(torch.cat(decoded), self.patch_size)
+
+        def restore(images: Tensor) -> Maps:
+            return {"decoded": self.decode(self.encode(images), self.patch_grid(images))}
+
+        return self.in_tiles(restore, images)["decoded"]
 
     def encode(self, images: Tensor) -> Tensor:
         """`Phi = E(image)` (Eq. 1): the plain ViTMAE encoder over all patches, in raster order, without masking.
@@ -371,24 +329,11 @@ class MaeFuseModel(MaeFusePreTrainedModel):
     def decode_with_trust(self, features: Tensor, grid: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
         """As `decode`, and the trust `(B, 2, rows * patch, columns * patch)` under `source_detail_sigma`."""
         values, logits = self.decoder(features, grid)
-        trust = None if logits is None else self.to_pixels(logits, grid)
-        return self.to_luminance(self.to_pixels(values, grid)), trust
-
-    def to_pixels(self, patches: Tensor, grid: tuple[int, int]) -> Tensor:
-        """`(B, rows * columns, patch * patch * C)` to float32 `(B, C, rows * patch, columns * patch)`."""
-        patches = patches.float().unflatten(1, grid).unflatten(-1, (self.patch_size, self.patch_size, -1))
-        return patches.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
-
-    def to_luminance(self, channels: Tensor) -> Tensor:
-        """Channels normalised as the encoder's input to `(B, 1, H, W)` luminance."""
-        channels = channels * self.channel_statistic(self.config.image_std, channels)
-        channels = channels + self.channel_statistic(self.config.image_mean, channels)
-        if self.config.truncate_to_8_bit:
-            # the gradient passes as if nothing had been cut
-            channels = channels + (truncated_to_8_bit(channels) - channels).detach()
-        if channels.shape[1] == 1:
-            return channels
-        return (channels * self.channel_statistic(BT601_LUMINANCE, channels)).sum(dim=1, keepdim=True)
+        trust = None if logits is None else patches_to_pixels(logits, grid, self.patch_size)
+        channels = patches_to_pixels(values, grid, self.patch_size)
+        config = self.config
+        luminance = channels_to_luminance(channels, config.image_mean, config.image_std, config.truncate_to_8_bit)
+        return luminance, trust
 
     def refine(
         self,
@@ -424,14 +369,8 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         return refined, weights
 
     def normalize(self, images: Tensor) -> Tensor:
-        """`(B, 1, H, W)` luminance to `(B, channels, H, W)` encoder input: repeated, centred and scaled."""
-        channels = images.float().expand(-1, self.config.encoder_config.num_channels, -1, -1)
-        channels = channels - self.channel_statistic(self.config.image_mean, channels)
-        return (channels / self.channel_statistic(self.config.image_std, channels)).to(self.dtype)
-
-    def channel_statistic(self, values: tuple[float, ...] | list[float], like: Tensor) -> Tensor:
-        """One number for each channel as `(1, channels, 1, 1)`, dtype and device of `like`."""
-        return torch.tensor(values, dtype=like.dtype, device=like.device).view(1, -1, 1, 1)
+        """`(B, 1, H, W)` luminance to `(B, channels, H, W)` encoder input in the weights' precision."""
+        return normalized(images, self.config.image_mean, self.config.image_std).to(self.dtype)
 
     def patch_grid(self, images: Tensor) -> tuple[int, int]:
         """`(rows, columns)` of patches of `(B, 1, H, W)` images."""
@@ -473,51 +412,6 @@ class MaeFuseModel(MaeFusePreTrainedModel):
 
     def get_input_embeddings(self) -> nn.Module:
         return self.encoder.embeddings.patch_embeddings
-
-    @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any) -> Any:
-        """Load a saved MaeFuse, strictly; arguments as in `PreTrainedModel.from_pretrained`.
-
-        Raises:
-            ValueError: if the checkpoint lacks weights, has others or has them in other sizes; all are listed.
-            OSError: if there is no such checkpoint, or its weights are damaged or no safetensors.
-        """
-        return_info = kwargs.pop("output_loading_info", False)
-        # a pickle could run code, and no MaeFuse was ever saved as one
-        fixed = {"output_loading_info": True, "ignore_mismatched_sizes": True, "use_safetensors": True}
-        with readable_errors(pretrained_model_name_or_path):
-            loaded = super().from_pretrained(pretrained_model_name_or_path, *args, **{**kwargs, **fixed})
-        model, info = cast(tuple[MaeFuseModel, dict[str, Any]], loaded)
-        refuse_incomplete(f"{pretrained_model_name_or_path} as a {cls.__name__}", info, allowed_prefix=None)
-        return (model, info) if return_info else model
-
-    @classmethod
-    def from_encoder_pretrained(
-        cls, pretrained_encoder: str | os.PathLike[str], **config_fields: Any
-    ) -> "MaeFuseModel":
-        """A MaeFuse around a pretrained masked autoencoder, with fresh fusion modules and decoder to be trained.
-
-        Args:
-            pretrained_encoder: folder or Hub name of a `ViTMAEModel` or `ViTMAEForPreTraining`, such as
-                `"facebook/vit-mae-large"`. The mean and standard deviation of its `preprocessor_config.json` become
-                the model's; without that file, ImageNet's.
-            config_fields: fields of [`MaeFuseConfig`].
-
-        Raises:
-            ValueError: if the checkpoint lacks encoder weights, is another model or a `.pth` file, or a config field
-                does not fit.
-            OSError: if there is no such checkpoint.
-        """
-        encoder, statistics = load_encoder(pretrained_encoder)
-        return cls.from_encoder(encoder, **{**statistics, **config_fields})
-
-    @classmethod
-    def from_encoder(cls, encoder: ViTMAEModel, **config_fields: Any) -> "MaeFuseModel":
-        """A MaeFuse with the weights of this encoder; `config_fields` as in `from_encoder_pretrained`."""
-        config = cls.config_class(encoder_config=encoder.config, **config_fields)
-        model = cls(config)
-        model.encoder.load_state_dict(encoder.state_dict())
-        return model
 
 
 __all__ = [

@@ -112,6 +112,17 @@ def take_coarse_structure(decoded: Tensor, coarse: Tensor, factor: int, sigma: f
         return decoded + gaussian_blur(enlarged[..., :height, :width] - decoded, sigma)
 
 
+def shrunk(images: Tensor, factor: int) -> Tensor:
+    """`(B, 1, H, W)` images `factor` times smaller, sides rounded up, by means of areas."""
+    return nn.functional.avg_pool2d(images, factor, ceil_mode=True)
+
+
+def to_whole_patches(images: Tensor, patch_size: int) -> Tensor:
+    """`(B, 1, H, W)` images padded at the bottom and on the right to whole patches, edges replicated."""
+    bottom, right = (-side % patch_size for side in images.shape[-2:])
+    return nn.functional.pad(images, (0, right, 0, bottom), mode="replicate")
+
+
 def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
     """`(B, 1, H, W)` convolved with a Gaussian of `sigma` pixels, edges replicated."""
     radius = ceil(RADIUS_IN_SIGMAS * sigma)

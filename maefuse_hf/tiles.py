@@ -1,11 +1,23 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
-"""Equal tiles that cover an image, cut out and joined again: time and memory grow with its area, not faster."""
+"""Equal tiles that cover an image, cut out and joined again row by row: time grows with the area, and memory need not
+grow with more than the width."""
 
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
+
+TILES_AT_ONCE = 8
+"""How many tiles of a pair are worked on together at most; bounds memory, not the result."""
+
+Maps: TypeAlias = dict[str, Tensor]
+"""`(B, C, h, w)` by name, of pixels or of cells."""
+
+RowReader: TypeAlias = Callable[[int, int], Sequence[Tensor]]
+"""From a first pixel row to another, exclusive, the `(B, C, h, W)` of some images."""
 
 
 @dataclass(frozen=True)
@@ -22,51 +34,69 @@ class Tiles:
         """How many there are."""
         return len(self.tops) * len(self.lefts)
 
-    def cut(self, maps: Tensor, cell: int = 1) -> Tensor:
-        """`(B, C, rows * cell, columns * cell)` to `(count * B, C, height * cell, width * cell)`, tile by tile."""
-        if self.count == 1:
-            return maps
-        rows, columns = (
-            places(begins, side, cell, maps.device)
-            for begins, side in ((self.tops, self.height), (self.lefts, self.width))
-        )
-        picked = maps[..., rows.flatten(), :][..., columns.flatten()]
-        parts = picked.unflatten(-1, columns.shape).unflatten(-3, rows.shape)
-        return parts.permute(2, 4, 0, 1, 3, 5).flatten(0, 2)
+    def through(self, work: Callable[..., Maps], rows: RowReader, cell: int) -> Iterator[Maps]:
+        """Each row of tiles through `work`: what comes out has been joined from left to right.
 
-    def join(self, parts: Tensor, cell: int = 1) -> Tensor:
-        """What `cut` gave, put together: where tiles overlap, a mean that leans to the one whose middle is nearer."""
-        if self.count == 1:
-            return parts
-        by_place = parts.unflatten(0, (len(self.tops), len(self.lefts), -1))
-        # pixels would lose digits under autocast
-        with torch.autocast(parts.device.type, enabled=False):
-            # blend weights are separable, so rows are put together first and columns then
-            joined = torch.einsum("iyr,ijbcyx->jbcrx", blend_weights(self.tops, self.height, cell, parts), by_place)
-            return torch.einsum("jxs,jbcrx->bcrs", blend_weights(self.lefts, self.width, cell, parts), joined)
+        Args:
+            work: takes `(tiles, C, height * cell, width * cell)` of each image. What it gives back has the tiles' size,
+                in cells or in any multiple of them.
+            rows: reads the images.
+            cell: pixels of the images a cell.
+        """
+        for top in self.tops:
+            cut = [self.cut(image, cell) for image in rows(top * cell, (top + self.height) * cell)]
+            # images of one tile stay in the batch they are in
+            at_once = TILES_AT_ONCE if self.count > 1 else len(cut[0])
+            parts = [work(*batch) for batch in zip(*(part.split(at_once) for part in cut))]
+            yield {name: self.join_row(torch.cat([part[name] for part in parts])) for name in parts[0]}
 
-    def join_tokens(self, parts: Tensor) -> Tensor:
-        """As `join`, of tokens in raster order: `(count * B, height * width, C)` to `(B, rows * columns, C)`."""
-        maps = parts.transpose(1, 2).unflatten(2, (self.height, self.width))
-        return self.join(maps).flatten(2).transpose(1, 2)
+    def cut(self, row: Tensor, cell: int = 1) -> Tensor:
+        """`(B, C, height * cell, columns * cell)` to `(tiles * B, C, height * cell, width * cell)`, left to right."""
+        return torch.cat([row[..., left * cell : (left + self.width) * cell] for left in self.lefts])
+
+    def join_row(self, parts: Tensor) -> Tensor:
+        """What `cut` gave, or other maps of the tiles' size, put together again."""
+        columns = parts.unflatten(0, (len(self.lefts), -1))
+        return torch.cat(list(blended(columns, self.lefts, self.width, dim=-1)), dim=-1)
+
+    def join_rows(self, rows: Iterable[Tensor]) -> Iterator[Tensor]:
+        """`(B, C, h, W)` of each row of tiles, from above, to strips of the whole that touch and do not overlap.
+
+        A strip is given as soon as no further row reaches into it.
+        """
+        return blended(rows, self.tops, self.height, dim=-2)
 
 
-def places(begins: tuple[int, ...], side: int, cell: int, device: torch.device) -> Tensor:
-    """Along one direction, where each tile's pixels lie: `(tiles, side * cell)`."""
-    return torch.tensor(begins, device=device)[:, None] * cell + torch.arange(side * cell, device=device)
+def blended(parts: Iterable[Tensor], begins: tuple[int, ...], side: int, dim: int) -> Iterator[Tensor]:
+    """Parts of `side` cells that overlap along a dimension, one by one, to what is finished after each.
+
+    Where they overlap it is a mean that leans to the part whose middle is nearer: a part's weight rises by one a pixel
+    from its ends to its middle, and at each place the weights are scaled to a sum of one.
+    """
+    if len(begins) == 1:
+        yield from parts
+        return
+    pending: Tensor | None = None
+    nexts = (*begins[1:], begins[-1] + side)
+    for number, (part, begin, following) in enumerate(zip(parts, begins, nexts, strict=True)):
+        length = part.shape[dim]
+        weights = blend_weights(begins, side, length // side, part)[number]
+        weighted = part * weights.unflatten(0, (-1, *[1] * (-1 - dim)))
+        if pending is not None:
+            weighted.narrow(dim, 0, pending.shape[dim]).add_(pending)
+        step = (following - begin) * (length // side)
+        yield weighted.narrow(dim, 0, step)
+        pending = weighted.narrow(dim, step, length - step)
 
 
 def blend_weights(begins: tuple[int, ...], side: int, cell: int, like: Tensor) -> Tensor:
-    """Along one direction, what each tile's pixels contribute: `(tiles, side * cell, length * cell)`.
-
-    A tile's weight rises by one a pixel from its ends to its middle; over a place the blend weights add up to one.
-    """
-    own = places(begins, side, cell, like.device)
+    """What each part contributes at each of its pixels: `(parts, side * cell)`, dtype and device of `like`."""
     steps = torch.arange(1, side * cell + 1, device=like.device)
     weight = torch.minimum(steps, steps.flip(0)).float()
-    rows = torch.zeros(*own.shape, (begins[-1] + side) * cell, device=like.device)
-    rows.scatter_(2, own[..., None], weight.expand_as(own)[..., None])
-    return (rows / rows.sum(dim=(0, 1))).to(like.dtype)
+    places = torch.tensor(begins, device=like.device)[:, None] * cell + steps - 1
+    total = torch.zeros((begins[-1] + side) * cell, device=like.device)
+    total = total.index_add(0, places.flatten(), weight.repeat(len(begins)))
+    return (weight / total[places]).to(like.dtype)
 
 
 def covering_tiles(grid: tuple[int, int], side: int, overlap: int) -> Tiles:
@@ -86,3 +116,13 @@ def cover(length: int, side: int, overlap: int) -> tuple[tuple[int, ...], int]:
     count = max(1, round((length - overlap) / max(1, side - overlap)))
     tile = min(length, ceil((length + (count - 1) * overlap) / count))
     return tuple(round(number * (length - tile) / max(1, count - 1)) for number in range(count)), tile
+
+
+def tokens_to_map(tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+    """`(B, rows * columns, C)` in raster order to `(B, C, rows, columns)`."""
+    return tokens.transpose(1, 2).unflatten(2, grid)
+
+
+def map_to_tokens(maps: Tensor) -> Tensor:
+    """`(B, C, rows, columns)` to `(B, rows * columns, C)` in raster order."""
+    return maps.flatten(2).transpose(1, 2)

@@ -116,15 +116,18 @@ class DemoFusion:
         contour: Contour,
         fusion: FusionStrategy = DEFAULT_FUSION,
         attentions: bool = False,
+        features: bool = False,
     ) -> MaeFuseOutput:
         """The model's output; `contour` counts only where the merging module runs."""
         guide = contour if fusion == "mfm" else DEFAULT_CONTOUR
-        return self.model(**inputs, fusion=fusion, contour=guide, output_attentions=attentions)
+        return self.model(
+            **inputs, fusion=fusion, contour=guide, output_attentions=attentions, output_features=features
+        )
 
     def run_empty(self, inputs: BatchFeature, contour: Contour) -> MaeFuseOutput:
-        """The model's output for two even grey images of the same size."""
+        """The model's output, with its features, for two even grey images of the same size."""
         even = torch.full_like(inputs["infrared"], EVEN_GREY)
-        return self.run(BatchFeature({"infrared": even, "visible": even}), contour)
+        return self.run(BatchFeature({"infrared": even, "visible": even}), contour, features=True)
 
     def fuse(self, pair: UploadedPair, settings: Settings, fusion: FusionStrategy = DEFAULT_FUSION) -> Image.Image:
         """The fused image at the photo's size: RGB, or grey without colour and palette.

@@ -217,7 +217,7 @@ class Handlers:
         *files, settings = job
         inputs = self.fuser.prepare(open_pair(*files), limited(settings, LONGEST_LOOKED_INTO))
         weighs = has_blend_weights(self.fuser.model.config)
-        outputs = self.fuser.run(inputs, settings.contour, attentions=weighs)
+        outputs = self.fuser.run(inputs, settings.contour, attentions=weighs, features=True)
         fused = self.fuser.processor.post_process_image_fusion(outputs, inputs)[0]
         grid = self.fuser.model.patch_grid(inputs["infrared"])
         patch = self.fuser.model.patch_size

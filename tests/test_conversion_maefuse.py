@@ -55,7 +55,7 @@ def fused(converted, pair):
     model, processor = converted
     inputs = processor(*pair, return_tensors="pt")
     with torch.inference_mode():
-        return inputs, model(**inputs)
+        return inputs, model(**inputs, output_features=True)
 
 
 def saved(folder, tensors, name="checkpoint.pth", **beside):
@@ -104,7 +104,7 @@ class TestParityWithTheAuthorsCode:
         mirrored = [image.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for image in pair]
         inputs = processor(*([one, other] for one, other in zip(pair, mirrored)), return_tensors="pt")
         with torch.inference_mode():
-            outputs = model(**inputs)
+            outputs = model(**inputs, output_features=True)
         assert torch.allclose(outputs.fused_features[:1], fused[1].fused_features, rtol=0, atol=1e-4)
         difference = (outputs.fused[:1] - fused[1].fused).abs() * 255
         assert difference.max() < 1.01 and (difference > 0.01).float().mean() < 0.01
@@ -127,7 +127,7 @@ class TestSizes:
         assert dict(processor.size) == {"height": edge, "width": edge}
         infrared, visible = torch.rand(2, 1, 1, edge, edge, generator=torch.Generator().manual_seed(0))
         with torch.inference_mode():
-            outputs = model(infrared, visible)
+            outputs = model(infrared, visible, output_features=True)
             grid = (edge // model.patch_size,) * 2
             prediction = foreign.patches_to_image(model.decoder(outputs.fused_features, grid)[0])
             expected = foreign.official_prediction(tensors, infrared, visible, *heads)

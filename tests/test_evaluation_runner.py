@@ -186,7 +186,7 @@ def test_a_model_is_measured_on_its_own_luminance(tmp_path):
     rows, problems, images = measure_pair("set", pair, [system], "standard", CPU)
     inputs = processor(infrared=infrared, visible=visible, return_tensors="pt")
     with torch.no_grad():
-        outputs = model(**inputs, fusion="cfm")
+        outputs = model(**inputs, fusion="cfm", output_features=True)
         restored = [
             model.decode(features, (9, 11)).clamp(0, 1)[..., :68, :85]
             for features in (outputs.infrared_features, outputs.visible_features)

@@ -85,7 +85,7 @@ class TestFreezing:
 
 class TestForward:
     def test_shapes_range_and_names(self, images):
-        output = small_model()(*images)
+        output = small_model()(*images, output_features=True)
         assert isinstance(output, MaeFuseOutput)
         assert output.fused.shape == (2, 1, 40, 64)
         assert output.fused.min() >= 0 and output.fused.max() <= 1
@@ -93,26 +93,37 @@ class TestForward:
             assert output[name].shape == (2, 40, 32)
         assert output.loss is None and output.attentions is None
 
+    def test_features_are_kept_only_where_asked_for(self, images):
+        outputs, with_features = small_model()(*images), small_model()(*images, output_features=True)
+        assert list(outputs) == ["fused", "decoded"]
+        assert with_features.keys() - outputs.keys() == {
+            "contour_features",
+            "fused_features",
+            "infrared_features",
+            "visible_features",
+        }
+        assert torch.equal(outputs.fused, with_features.fused)
+
     def test_tuple_output(self, images):
         fused = small_model()(*images, return_dict=False)[0]
         assert torch.equal(fused, small_model()(*images).fused)
 
     def test_mean_fusion_decodes_the_mean_feature(self, images):
         model = small_model()
-        output = model(*images, fusion="mean")
+        output = model(*images, fusion="mean", output_features=True)
         mean = (output.infrared_features + output.visible_features) / 2
         assert torch.equal(output.fused_features, mean)
         assert torch.equal(output.fused, model.decode(mean, (5, 8)).clamp(0, 1))
         assert output.contour_features is None
 
     def test_cfm_feeds_the_decoder_alone(self, images):
-        output = small_model()(*images, fusion="cfm")
+        output = small_model()(*images, fusion="cfm", output_features=True)
         assert torch.equal(output.fused_features, output.contour_features)
 
     @pytest.mark.parametrize("contour", ["infrared", "visible"])
     def test_a_modality_in_place_of_the_contour(self, images, contour):
         model = small_model()
-        output = model(*images, contour=contour)
+        output = model(*images, contour=contour, output_features=True)
         assert torch.equal(output.contour_features, output[f"{contour}_features"])
         expected = model.merge(output.infrared_features, output.visible_features, output.contour_features, (5, 8))
         assert torch.equal(output.fused_features, expected[0])
@@ -127,7 +138,7 @@ class TestForward:
     def test_loss_is_equation_four_on_the_unclipped_image(self, images):
         model = small_model(loss_weights={"intensity": 1.0, "gradient": 3.0})
         model.decoder.predict.bias.data += 2
-        output = model(*images, return_loss=True)
+        output = model(*images, return_loss=True, output_features=True)
         fused = model.decode(output.fused_features, (5, 8))
         assert fused.min() < 0 or fused.max() > 1
         expected = intensity_loss(fused, *images) + 3 * gradient_loss(fused, *images)
@@ -248,22 +259,22 @@ class TestTiles:
         return torch.rand(2, 1, 1, 96, 72, generator=torch.Generator().manual_seed(3))
 
     def test_an_image_within_one_window_is_as_without(self, images):
-        expected = small_model()(*images)
-        result = small_model(tile_size=8)(*images)
+        expected = small_model()(*images, output_features=True)
+        result = small_model(tile_size=8)(*images, output_features=True)
         for name in ("fused", "infrared_features", "fused_features"):
             assert torch.allclose(result[name], expected[name], atol=1e-6)
 
     @pytest.mark.parametrize("fusion", ["mean", "cfm", "mfm"])
     def test_every_window_goes_through_the_whole_model_alone(self, large, fusion):
         whole, windowed = small_model(), small_model(tile_size=4)
-        outputs = windowed(*large, fusion=fusion)
+        outputs = windowed(*large, fusion=fusion, output_features=True)
         # tiles begin at rows 0, 2, 4, 6, 8 and columns 0, 2, 3, 5: the outermost two of each have one tile alone
         for rows, columns, own_rows, own_columns in (
             (slice(0, 4), slice(0, 4), slice(0, 2), slice(0, 2)),
             (slice(8, 12), slice(5, 9), slice(2, 4), slice(2, 4)),
         ):
             corner = large[..., eight(rows), eight(columns)]
-            alone = whole(*corner, fusion=fusion)
+            alone = whole(*corner, fusion=fusion, output_features=True)
             image = outputs.fused[..., eight(rows), eight(columns)]
             places = (..., eight(own_rows), eight(own_columns))
             assert torch.allclose(image[places], alone.fused[places], atol=1e-6)
@@ -472,7 +483,7 @@ class TestRefinement:
 
     def test_without_it_all_comes_from_the_decoder(self, images):
         model = small_model()
-        outputs = model(*images)
+        outputs = model(*images, output_features=True)
         assert outputs.source_weights is None and outputs.trust is None and model.decoder.weigh is None
         assert torch.equal(outputs.decoded, model.decode(outputs.fused_features, model.patch_grid(images[0])))
         assert torch.equal(outputs.fused, outputs.decoded.clamp(0, 1))
@@ -577,6 +588,18 @@ class TestCoarseStructure:
         outputs = model(*images, fusion=fusion)
         assert torch.equal(outputs.decoded, expected)
         assert not torch.allclose(expected, fine, atol=1e-3)
+
+    def test_nothing_is_refined_in_the_small_pair(self, images, monkeypatch):
+        model = small_model(**self.FIELDS, tile_size=4, source_detail_sigma=1.5)
+        refine, sizes = model.refine, []
+
+        def counted(decoded, *others):
+            sizes.append(decoded.shape)
+            return refine(decoded, *others)
+
+        monkeypatch.setattr(model, "refine", counted)
+        model(*images)
+        assert sizes == [(2, 1, 40, 64)]
 
     def test_sides_that_the_factor_does_not_divide(self):
         model = small_model(coarse_factor=3, tile_size=4)

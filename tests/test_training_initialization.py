@@ -26,11 +26,11 @@ class TestInitialization:
         if loaded:
             model.save_pretrained(tmp_path)
             model = MaeFuseModel.from_pretrained(tmp_path)
-        far = model(*images)
+        far = model(*images, output_features=True)
         initialize_fusion_at_mean(model, own_place_logit=50.0)
         for module in (model.comparative_fusion.cross_attention, model.merging_fusion.merging_attention):
             torch.nn.init.zeros_(module.q_proj.weight)
-        near = model(*images)
+        near = model(*images, output_features=True)
         sources = near.infrared_features, near.visible_features
         assert alignment_loss(far.contour_features, *sources) > 0.1
         assert alignment_loss(near.contour_features, *sources) < 1e-10
@@ -75,7 +75,7 @@ class TestNewLayers:
     def test_they_start_without_effect_on_the_decoded_image(self, images, fusion):
         trained = small_model(fusion_attention="local", merging_joint_softmax=True)
         model = with_new_layers(trained, **self.FIELDS).eval()
-        before, after = (each(*images, fusion=fusion) for each in (trained, model))
+        before, after = (each(*images, fusion=fusion, output_features=True) for each in (trained, model))
         assert len(model.merging_fusion.blocks) == 2
         assert torch.equal(after.decoded, before.decoded)
         assert torch.equal(after.fused_features, before.fused_features)
