@@ -15,6 +15,8 @@ import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps
 from PIL.TiffImagePlugin import BITSPERSAMPLE, PHOTOMETRIC_INTERPRETATION, SAMPLEFORMAT
 
+from .whole_files import written_beside
+
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """What is read and written, by Pillow's names."""
 
@@ -39,13 +41,8 @@ def write_image(image: Image.Image, path: Path, **options: Any) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    beside = path.with_name(f".{path.name}.partial")
-    try:
-        with beside.open("wb") as file:
-            image.save(file, Image.registered_extensions()[path.suffix.lower()], **options)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+    with written_beside(path) as beside, beside.open("wb") as file:
+        image.save(file, Image.registered_extensions()[path.suffix.lower()], **options)
 
 
 def open_image(file: BinaryIO, name: str) -> Image.Image:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from upkeep import choose_cache, keep_deleting
+from upkeep import choose_cache, keep_deleting, leave_on_sigterm
 
 CACHE = choose_cache()
 
@@ -268,4 +268,5 @@ def launch(page: gr.Blocks, **options: Any) -> tuple[Any, str, str]:
 
 
 if __name__ == "__main__":
+    leave_on_sigterm()
     launch(build(DemoFusion(*load_checkpoint(os.environ.get(MODEL_VARIABLE)))))

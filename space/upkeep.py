@@ -4,6 +4,8 @@ import atexit
 import contextlib
 import os
 import shutil
+import signal
+import sys
 import tempfile
 import threading
 import time
@@ -26,6 +28,11 @@ def choose_cache() -> Path:
     os.environ[CACHE_VARIABLE] = str(folder)
     atexit.register(remove, folder)
     return folder
+
+
+def leave_on_sigterm() -> None:
+    """End as after `sys.exit` when the system asks to, as containers are stopped; else nothing would be deleted."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 
 
 def is_running(process: int) -> bool:

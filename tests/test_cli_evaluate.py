@@ -262,6 +262,9 @@ def test_strategies_and_definitions_have_names(scenes, tmp_path, no_plots, capsy
         (["--dataset", "fused"], "holds neither"),
         (["--dataset", "set", "-o", "set/infrared/a.png"], "Cannot make the folder"),
         (["--dataset", "set", "--fused", "results", "-o", "results"], "is one of the inputs"),
+        (["--dataset", "set", "-o", "set/visible", "--no-images"], "visible is one of the inputs"),
+        (["--dataset", "set", "-o", "link", "--no-images"], "link is one of the inputs"),
+        (["--dataset", "set", "-o", "loop"], "loop cannot be used: Too many levels of symbolic links"),
         (["--dataset", "bad", "--fused", "fused"], "No pair could be measured"),
     ],
 )
@@ -272,6 +275,8 @@ def test_what_cannot_work_is_said(tmp_path, monkeypatch, capsys, arguments, mess
     (tmp_path / "bad" / "visible" / "a.png").write_bytes(b"no image")
     for folder in ("fused", "results/set"):
         save(tmp_path / folder / "a.png", np.full((8, 8), 7))
+    (tmp_path / "link").symlink_to(tmp_path / "set" / "infrared")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
     assert run("evaluate", "-o", "out", *arguments) == 1
     assert message in capsys.readouterr().err
     assert not list(tmp_path.rglob("metrics.*"))

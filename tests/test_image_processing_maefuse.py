@@ -776,6 +776,7 @@ def test_remote_code(tmp_path, monkeypatch):
     MaeFuseImageProcessor(size_divisor=8).save_pretrained(repository)
     saved = {path.name for path in repository.iterdir()}
     code = {"colour.py", "eight_bit.py", "false_colour.py", "image_files.py", "image_processing_maefuse.py"}
+    code |= {"whole_files.py"}
     assert saved == {*code, "preprocessor_config.json"}
     configuration = json.loads((repository / "preprocessor_config.json").read_text())
     # An Auto class would find the installed package first.

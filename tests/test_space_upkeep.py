@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -69,3 +70,19 @@ def test_the_folder_goes_with_the_process(tmp_path):
     environment = {**os.environ, "GRADIO_TEMP_DIR": str(tmp_path), "PYTHONPATH": str(Path(upkeep.__file__).parent)}
     subprocess.run([sys.executable, "-c", program], check=True, env=environment)
     assert list((tmp_path / "maefuse-space").iterdir()) == []
+
+
+def test_the_cache_goes_when_the_process_is_asked_to_end(tmp_path):
+    program = (
+        "import time, upkeep; folder = upkeep.choose_cache(); upkeep.leave_on_sigterm(); folder.mkdir(parents=True)\n"
+        "(folder / 'fused.png').touch(); print(folder, flush=True); time.sleep(60)"
+    )
+    environment = {**os.environ, "GRADIO_TEMP_DIR": str(tmp_path), "PYTHONPATH": str(Path(upkeep.__file__).parent)}
+    with subprocess.Popen(
+        [sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        folder = Path(process.stdout.readline().strip())
+        assert (folder / "fused.png").exists()
+        process.terminate()
+        assert process.wait(30) == 128 + signal.SIGTERM
+    assert not folder.exists()

@@ -34,6 +34,7 @@ TRAVELS = {
     "refinement.py",
     "strategies.py",
     "tiles.py",
+    "whole_files.py",
 }
 
 

@@ -25,6 +25,7 @@ import maefuse_hf
 from maefuse_hf import SHIPPED_CHECKPOINT, MaeFuseImageProcessor, MaeFuseModel, MaeFusePipeline
 from maefuse_hf.evaluation import refuse_other_weights
 from maefuse_hf.example_scene import render_example_pair
+from maefuse_hf.image_files import write_image
 from maefuse_hf.pipeline_maefuse import TASK
 from maefuse_hf.visualization import side_by_side
 from training.model_card import DETAILS, benchmark_results, model_card, read_details, read_evaluation
@@ -175,7 +176,7 @@ def write_repository(options: argparse.Namespace, folder: Path) -> None:
     keep_weight_files(options.checkpoint, folder)
     infrared, visible = render_example_pair()
     images = {"infrared": infrared, "visible": visible, "fused": pipeline(infrared, visible)}
-    side_by_side(images).save(folder / EXAMPLE, quality=JPEG_QUALITY)
+    write_image(side_by_side(images), folder / EXAMPLE, quality=JPEG_QUALITY)
     if runs:
         write_runs(runs, folder / TRAINING_CONFIG)
     if details is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from tqdm import trange
 
 from maefuse_hf.example_scene import render_example_pair
+from maefuse_hf.image_files import write_image
 
 
 def main() -> None:
@@ -22,8 +23,8 @@ def main() -> None:
         (options.folder / half).mkdir(parents=True, exist_ok=True)
     for seed in trange(options.pairs, unit="pair"):
         infrared, visible = render_example_pair(options.height, options.width, seed=seed)
-        infrared.save(options.folder / "infrared" / f"{seed:04d}.png")
-        visible.save(options.folder / "visible" / f"{seed:04d}.png")
+        write_image(infrared, options.folder / "infrared" / f"{seed:04d}.png")
+        write_image(visible, options.folder / "visible" / f"{seed:04d}.png")
 
 
 if __name__ == "__main__":

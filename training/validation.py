@@ -8,6 +8,7 @@ from accelerate import Accelerator
 from PIL import Image
 from torch import Tensor, nn
 
+from maefuse_hf.image_files import write_image
 from training.config import DataConfig
 from training.crops import centre_crop
 from training.damages import damaged_crop
@@ -106,7 +107,7 @@ def show(accelerator: Accelerator, images: list[Image.Image], folder: Path, name
         return
     folder.mkdir(parents=True, exist_ok=True)
     for number, image in enumerate(images):
-        image.save(folder / f"{step:07d}_{name}_{number}.png")
+        write_image(image, folder / f"{step:07d}_{name}_{number}.png")
         for tracker in accelerator.trackers:
             if tracker.name == "tensorboard":
                 tracker.writer.add_image(f"{name}/{number}", np.asarray(image), step, dataformats="HW")

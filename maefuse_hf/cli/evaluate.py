@@ -50,6 +50,7 @@ from ..inference.checkpoint import SHIPPED_CHECKPOINT, load_checkpoint, torch_de
 from ..metrics.fusion import DEFINITIONS, definitions_used
 from ..strategies import DEFAULT_CONTOUR, DEFAULT_FUSION
 from ..visualization.zoom import differing_patch, with_patch
+from ..whole_files import write_text
 from .options import (
     DTYPES,
     make_folder,
@@ -138,13 +139,15 @@ def evaluate_datasets(options: argparse.Namespace) -> int:
     datasets = read_datasets(options.dataset)
     folders = fused_folders(options.fused, datasets)
     images_folder = None if options.no_images else options.output
+    sources = read_files(datasets, folders)
+    refuse_overwriting([options.output], {path.parent for path in sources})
     make_folder(options.output)
     if images_folder is not None:
         for dataset in datasets:
             make_folder(images_folder / dataset.name)
         refuse_overwriting(
             (image_path(images_folder, dataset.name, pair) for dataset in datasets for pair in dataset.pairs),
-            read_files(datasets, folders),
+            sources,
         )
     device = torch_device(options.device or processes.device)
     networks = [TorchScriptSystem(*named_file(text), device) for text in options.torchscript]
@@ -291,11 +294,11 @@ def write_results(
     """Write and print what an evaluation found."""
     summaries = summarise(rows)
     examples = [example for dataset in datasets for example in examples_of(dataset, rows, systems)]
-    (folder / "metrics.csv").write_text(as_csv(rows_table(rows)), encoding="utf-8", newline="")
-    (folder / "metrics.md").write_text(markdown(summaries, about, problems), encoding="utf-8")
-    (folder / "metrics.json").write_text(as_json(summaries, about, problems), encoding="utf-8")
+    write_text(folder / "metrics.csv", as_csv(rows_table(rows)))
+    write_text(folder / "metrics.md", markdown(summaries, about, problems))
+    write_text(folder / "metrics.json", as_json(summaries, about, problems))
     page = report(rows, summaries, about, problems, examples)
-    (folder / "report.html").write_text(page, encoding="utf-8")
+    write_text(folder / "report.html", page)
     for dataset, of_dataset in summaries.items():
         print(f"\n{dataset}\n{as_text(metrics_table(of_dataset))}")
     print(f"\n* best of its column, the sources alone apart. Intervals: {folder / 'metrics.md'}. Report: ", end="")

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from ..image_files import write_image
 from ..inference.pairs import PairPaths
 from ..metrics import edge_preservation, visual_information_fidelity
 from ..metrics.matched import matched_visual_information_fidelity
@@ -100,7 +101,7 @@ def measure_damage(
             for modality, image in zip(sources, images):
                 path = keep / dataset / damage_name(kind, strength) / modality / f"{pair.name}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                image.save(path)
+                write_image(image, path)
         for system in systems:
             try:
                 fused = fuse_damaged(system, dataset, pair, kind, strength, images)

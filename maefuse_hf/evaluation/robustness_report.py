@@ -12,6 +12,7 @@ from PIL import Image
 
 from ..image_files import write_image
 from ..visualization.captioned_row import side_by_side
+from ..whole_files import write_text, written_beside
 from .baselines import BASELINES, RULE, SOURCES_ALONE
 from .damage import DAMAGES, STRENGTHS
 from .plots import DOTS_PER_INCH
@@ -47,10 +48,10 @@ def write_damage(
 ) -> str:
     """Write damage.csv, .md, .json, .png and the worst pairs' images; gives the table of the share kept."""
     kept, values = summarise_damage(shares_kept(rows)), summarise_damage(rows)
-    (folder / "damage.csv").write_text(as_csv(damage_table(rows)), encoding="utf-8", newline="")
+    write_text(folder / "damage.csv", as_csv(damage_table(rows)))
     tables = damage_markdown(kept, values)
     problem_lines = ["", "## Problems", "", *(f"- {escaped(problem)}" for problem in problems)] if problems else []
-    (folder / "damage.md").write_text("\n".join([tables, *problem_lines]) + "\n", encoding="utf-8")
+    write_text(folder / "damage.md", "\n".join([tables, *problem_lines]) + "\n")
     content = {
         "pairs": len({(row.dataset, row.pair) for row in rows}),
         "share kept": as_plain(kept),
@@ -58,7 +59,7 @@ def write_damage(
         "problems": len(problems),
     }
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    (folder / "damage.json").write_text(text + "\n", encoding="utf-8")
+    write_text(folder / "damage.json", text + "\n")
     plot_damage(rows, folder / "damage.png")
     save_worst(folder / "damage_worst", rows, datasets, systems)
     return tables
@@ -168,7 +169,8 @@ def plot_damage(rows: Sequence[DamageRow], path: Path) -> None:
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right upper", fontsize="small")
     figure.supxlabel("strength of the damage", fontsize="medium")
     figure.supylabel("share kept of VIF and Qabf", fontsize="medium")
-    figure.savefig(path, dpi=DOTS_PER_INCH)
+    with written_beside(path) as beside:
+        figure.savefig(beside, format="png", dpi=DOTS_PER_INCH)
 
 
 def save_worst(folder: Path, rows: Sequence[DamageRow], datasets: Sequence[Dataset], systems: Sequence[System]) -> None:
