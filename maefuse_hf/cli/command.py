@@ -12,6 +12,7 @@ from .convert import add_convert
 from .demo import add_demo
 from .evaluate import add_evaluate
 from .fuse import add_fuse
+from .live import add_live
 from .options import STOPPED
 from .video import add_video
 
@@ -35,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="maefuse", description="Fuse infrared and visible images of a scene.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    for add in (add_fuse, add_demo, add_evaluate, add_compare, add_convert, add_video):
+    for add in (add_fuse, add_demo, add_evaluate, add_compare, add_convert, add_video, add_live):
         add(commands)
     return parser
 
