@@ -1,11 +1,15 @@
-.PHONY: check format lint types test slow browser
+.PHONY: check docs format lint types test slow browser
 
 # what CI runs
-check: lint types test slow
+check: lint types docs test slow
 
 format:
 	ruff format .
 	ruff check --fix .
+
+# the pages of docs/, into site/; a warning is an error
+docs:
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 lint:
 	ruff format --check .
