@@ -19,6 +19,14 @@ from .guide import GUIDE
 LARGEST_SIGMA = 100.0
 """The largest Gaussian in pixels; its kernel takes memory."""
 
+DETAIL_NUMBERS = {
+    "detail_agreement": "",
+    "detail_tolerance": " of grey values",
+    "detail_floor": " of grey values",
+    "detail_limit": "",
+}
+"""Fields that must be positive, and their unit."""
+
 EQUATION_4 = {"intensity": 1.0, "gradient": 2.0}
 """The terms of the paper's fusion loss and their weights; the second is alpha (section 4.1)."""
 
@@ -128,15 +136,19 @@ class MaeFuseConfig(PreTrainedConfig):
             Add sin-cos positions of the actual grid at the decoder's entrance. Tokens carry the encoder's positions
             already; a decoder that starts as a linear read-out of them goes without.
         source_detail_sigma (`float`, *optional*):
-            Let the decoder say at each pixel how far it trusts infrared, visible and its own image, and take from them
-            what is finer than a Gaussian of this many pixels. Without it all comes from the decoder (paper).
+            Take what is finer than a Gaussian of this many pixels from infrared and visible as far as the decoded image
+            confirms it, corrected by what a second layer of the decoder says. Without it all comes from the decoder
+            (paper).
+        detail_agreement (`float`, *optional*, defaults to 12.0):
+            How sharply the agreement with the decoded image decides there.
+        detail_tolerance (`float`, *optional*, defaults to 10.0):
+            Distance in grey values of 255 at which a source and the decoded image count alike.
         detail_sharpness (`float`, *optional*, defaults to 8.0):
-            How far the livelier source prevails in this detail where the decoder trusts both alike.
+            How far the livelier of two sources prevails that are confirmed alike.
         detail_floor (`float`, *optional*, defaults to 1.0):
-            Activity in grey values of 255 that counts as none there.
-        detail_limit (`float`, *optional*):
-            How far activity alone may decide there, as a logit; the decoder's trust goes on top of it. Without it there
-            is no bound, and the decoder is not heard where a source is very noisy.
+            Activity, and distance, in grey values of 255 that counts as none.
+        detail_limit (`float`, *optional*, defaults to 4.0):
+            How far activity alone may decide, as a logit: noise is lively too.
         truncate_to_8_bit (`bool`, *optional*, defaults to `False`):
             Clip every predicted channel to [0, 1] and cut it down to whole 255ths before luminance is taken of the
             channels, as the authors' published images were made.
@@ -191,7 +203,9 @@ class MaeFuseConfig(PreTrainedConfig):
     source_detail_sigma: float | None = None
     detail_sharpness: float = GUIDE.detail_sharpness
     detail_floor: float = GUIDE.detail_floor
-    detail_limit: float | None = None
+    detail_limit: float = 4.0
+    detail_agreement: float = 12.0
+    detail_tolerance: float = 10.0
     truncate_to_8_bit: bool = False
     image_mean: list[float] | tuple[float, ...] = (0.485, 0.456, 0.406)
     image_std: list[float] | tuple[float, ...] = (0.229, 0.224, 0.225)
@@ -305,10 +319,9 @@ class MaeFuseConfig(PreTrainedConfig):
                 f"source_detail_sigma={sigma}; it must be a positive number of pixels, {LARGEST_SIGMA} at most, or "
                 "left out."
             )
-        if self.detail_floor <= 0:
-            raise ValueError(f"detail_floor={self.detail_floor}; it must be a positive number of grey values.")
-        if self.detail_limit is not None and self.detail_limit <= 0:
-            raise ValueError(f"detail_limit={self.detail_limit}; it must be a positive logit, or left out.")
+        for name, unit in DETAIL_NUMBERS.items():
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name}={getattr(self, name)}; it must be a positive number{unit}.")
         if self.fusion_window < 1 or self.fusion_window % 2 == 0:
             raise ValueError(f"fusion_window={self.fusion_window}; it must be odd, so that it has a centre.")
         if not len(self.image_mean) == len(self.image_std) == encoder.num_channels:

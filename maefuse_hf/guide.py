@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .refinement import gaussian_blur, livelier_source
+from .refinement import gaussian_blur, livelier_source, split_detail
 
 
 @dataclass(frozen=True)
@@ -80,6 +80,6 @@ def replace_detail(
     """
     # pixels would lose digits under autocast
     with torch.autocast(fused.device.type, enabled=False):
-        livelier, of_infrared, of_visible = livelier_source(infrared.float(), visible.float(), sigma, sharpness, floor)
-        weight = livelier.sigmoid()
-        return gaussian_blur(fused, sigma) + weight * of_infrared + (1 - weight) * of_visible
+        of_infrared, of_visible = (split_detail(image, sigma)[1] for image in (infrared, visible))
+        weight = livelier_source(of_infrared, of_visible, sigma, sharpness, floor).sigmoid()
+        return gaussian_blur(fused.float(), sigma) + weight * of_infrared + (1 - weight) * of_visible

@@ -21,7 +21,15 @@ from .model_output import FusedFeatures, MaeFuseOutput
 from .patches import channels_to_luminance, normalized, patches_to_pixels
 from .position_embedding import interpolate_position_embedding, sincos_position_embedding
 from .pretrained_maefuse import MaeFusePreTrainedModel
-from .refinement import TRUST, shrunk, source_weights, take_coarse_structure, take_detail, to_whole_patches
+from .refinement import (
+    TRUST,
+    shrunk,
+    source_weights,
+    split_detail,
+    take_coarse_structure,
+    take_detail,
+    to_whole_patches,
+)
 from .strategies import DEFAULT_CONTOUR, DEFAULT_FUSION, Contour, FusionStrategy, check_strategy
 from .tiles import Maps, Tiles, covering_tiles, map_to_tokens, tokens_to_map
 
@@ -360,12 +368,15 @@ class MaeFuseModel(MaeFusePreTrainedModel):
             return decoded, None
         height, width = content or decoded.shape[-2:]
         inside = (..., slice(height), slice(width))
-        sources = infrared[inside], visible[inside]
-        numbers = (config.detail_sharpness, config.detail_floor)
-        inner = source_weights(trust[inside], *sources, sigma, *numbers, limit=config.detail_limit)
-        refined, weights = decoded.clone(), inner.new_tensor(DECODED_ALONE).view(1, 3, 1, 1)
-        weights = weights.repeat(len(decoded), 1, *decoded.shape[-2:])
-        refined[inside], weights[inside] = take_detail(decoded[inside], inner, *sources, sigma), inner
+        # pixels would lose digits under autocast
+        with torch.autocast(decoded.device.type, enabled=False):
+            coarse, details = split_detail(torch.cat([infrared, visible, decoded], dim=1)[inside], sigma)
+            numbers = (config.detail_sharpness, config.detail_floor, config.detail_limit)
+            agreement = (config.detail_agreement, config.detail_tolerance)
+            inner = source_weights(trust[inside], details, sigma, *numbers, *agreement)
+            refined, weights = decoded.clone(), inner.new_tensor(DECODED_ALONE).view(1, 3, 1, 1)
+            weights = weights.repeat(len(decoded), 1, *decoded.shape[-2:])
+            refined[inside], weights[inside] = take_detail(coarse[:, -1:], details, inner), inner
         return refined, weights
 
     def normalize(self, images: Tensor) -> Tensor:

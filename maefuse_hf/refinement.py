@@ -1,7 +1,10 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
-"""Coarse structure from the whole image, and fine detail from whichever image the decoder trusts; not in the paper."""
+"""Coarse structure from the whole image, and fine detail of the sources where the decoded image confirms it.
 
-from math import ceil
+Not in the paper.
+"""
+
+from math import ceil, log
 
 import torch
 from torch import Tensor, nn
@@ -10,87 +13,97 @@ RADIUS_IN_SIGMAS = 3
 """Where a Gaussian is cut off."""
 
 SOURCES = ("infrared", "visible", "decoded")
-"""What the channels of the source weights stand for."""
+"""What the channels of details and of source weights stand for."""
 
 TRUST = ("decoded", "infrared")
 """What the channels of the trust stand for: in the decoded image beside both sources, in infrared beside visible."""
 
 
-def livelier_source(
-    infrared: Tensor, visible: Tensor, sigma: float, sharpness: float, floor: float
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Which source is locally the livelier one: `p log(a_I / a_V)` with `a_X^2 = G * (X - G * X)^2 + floor^2`.
+def split_detail(images: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+    """`G * X` and the detail `X - G * X` of each channel of `(B, C, H, W)`, G a Gaussian of `sigma` pixels; float32."""
+    images = images.float()
+    coarse = gaussian_blur(images.flatten(0, 1)[:, None], sigma).view_as(images)
+    return coarse, images - coarse
+
+
+def livelier_source(of_infrared: Tensor, of_visible: Tensor, sigma: float, sharpness: float, floor: float) -> Tensor:
+    """Which source is locally the livelier one: `p log(a_I / a_V)` with `a_X^2 = G * D_X^2 + floor^2`.
 
     Args:
-        infrared, visible: `(B, 1, H, W)` float32 luminance.
+        of_infrared, of_visible: `(B, 1, H, W)` float32 details D_I and D_V.
         sigma: standard deviation of the Gaussian G in pixels.
         sharpness: p, how far the livelier source prevails.
         floor: activity that counts as none, in grey values of 255.
 
     Returns:
-        `(B, 1, H, W)` logits, positive where infrared is the livelier one, and both sources' details `X - G * X`.
+        `(B, 1, H, W)` logits, positive where infrared is the livelier one.
     """
-    of_infrared, of_visible = (image - gaussian_blur(image, sigma) for image in (infrared, visible))
     activities = [gaussian_blur(detail.square(), sigma) + (floor / 255) ** 2 for detail in (of_infrared, of_visible)]
-    return sharpness / 2 * (activities[0] / activities[1]).log(), of_infrared, of_visible
+    return sharpness / 2 * (activities[0] / activities[1]).log()
 
 
 def source_weights(
     trust: Tensor,
-    infrared: Tensor,
-    visible: Tensor,
+    details: Tensor,
     sigma: float,
     sharpness: float,
     floor: float,
-    limit: float | None = None,
+    limit: float,
+    agreement: float,
+    tolerance: float,
 ) -> Tensor:
-    """What each image contributes to fine detail: `w_F = s(t_F)`, `w_I = (1 - w_F) s(t_I + l)` and what is left for
-    visible, with s the logistic function and l the logit of `livelier_source`.
+    """What each image contributes to fine detail: that of a source as far as the decoded image confirms it.
 
-    Without an opinion, t_I = 0, the livelier source prevails, as in `guide.replace_detail`. Noise is lively too, so
-    the decoder has to say where a source is not to be trusted. With a `limit` L it is heard however lively the noise:
-    l becomes `L tanh(l / L)`.
+    The network has seen both sources and the scene, so its own image D_F has neither noise nor what only one damaged
+    sensor shows, but it is less sharp. The distance `d_X^2 = G * (D_X - D_F)^2 + floor^2` tells how far a source's
+    detail is confirmed. The weights are the softmax of
+
+        infrared  -q log d_I + (l + t_I) / 2
+        visible   -q log d_V - (l + t_I) / 2
+        decoded   -q log tolerance + t_F
+
+    with q the `agreement`, l the logit of `livelier_source` bounded to `limit` (`L tanh(l / L)`), and the decoder's
+    trust t as a correction. So a clean source keeps its sharpness, and where neither is confirmed the decoded image
+    stays as it is.
 
     Args:
         trust: `(B, 2, H, W)` logits t_F and t_I, as in `TRUST`.
-        infrared, visible: `(B, 1, H, W)` luminance.
-        sigma, sharpness, floor: see `livelier_source`.
-        limit: how far liveliness alone may decide, as a logit; without it there is no bound.
+        details: `(B, 3, H, W)` float32 details D_I, D_V, D_F, as in `SOURCES`.
+        sigma: standard deviation of the Gaussian G in pixels.
+        sharpness, floor: see `livelier_source`.
+        limit: how far liveliness alone may decide between the sources, as a logit.
+        agreement: q, how sharply agreement decides.
+        tolerance: distance at which a source and the decoded image count alike, in grey values of 255.
 
     Returns:
         `(B, 3, H, W)` float32 as in `SOURCES`, with a sum of one at each pixel.
     """
-    # activities would lose digits under autocast
+    # distances would lose digits under autocast
     with torch.autocast(trust.device.type, enabled=False):
-        trust = trust.float()
-        livelier, _, _ = livelier_source(infrared.float(), visible.float(), sigma, sharpness, floor)
-        if limit is not None:
-            livelier = limit * (livelier / limit).tanh()
-        of_decoded = trust[:, :1].sigmoid()
-        of_infrared = (trust[:, 1:] + livelier).sigmoid()
-        return torch.cat([(1 - of_decoded) * of_infrared, (1 - of_decoded) * (1 - of_infrared), of_decoded], dim=1)
+        of_decoded, of_infrared = trust.float().split(1, dim=1)
+        livelier = livelier_source(details[:, :1], details[:, 1:2], sigma, sharpness, floor)
+        between = (of_infrared + limit * (livelier / limit).tanh()) / 2
+        differences = (details[:, :2] - details[:, 2:]).square()
+        distances = gaussian_blur(differences.flatten(0, 1)[:, None], sigma).view_as(differences) + (floor / 255) ** 2
+        confirmed = -agreement / 2 * distances.log() + torch.cat([between, -between], dim=1)
+        own = of_decoded - agreement * log(tolerance / 255)
+        return torch.cat([confirmed, own], dim=1).softmax(dim=1)
 
 
-def take_detail(decoded: Tensor, source_weights: Tensor, infrared: Tensor, visible: Tensor, sigma: float) -> Tensor:
-    """`G * F + w_I (I - G * I) + w_V (V - G * V) + w_F (F - G * F)`, F the decoded image and G a Gaussian.
+def take_detail(coarse: Tensor, details: Tensor, source_weights: Tensor) -> Tensor:
+    """`G * F + w_I D_I + w_V D_V + w_F D_F`, F the decoded image and D the details of `split_detail`.
 
-    What is coarser than G is the decoder's. What is finer comes from the image that the decoder trusts, so that a
-    clean source keeps its sharpness and the noise of a damaged one stays out.
+    What is coarser than G is the decoder's. What is finer comes from the images as they are weighed.
 
     Args:
-        decoded, infrared, visible: `(B, 1, H, W)` luminance.
+        coarse: `(B, 1, H, W)` luminance G * F.
+        details: `(B, 3, H, W)` as in `SOURCES`.
         source_weights: `(B, 3, H, W)` as in `SOURCES`, not negative, with a sum of one at each pixel.
-        sigma: standard deviation of G in pixels.
 
     Returns:
-        `(B, 1, H, W)` float32 luminance, not clipped.
+        `(B, 1, H, W)` luminance, not clipped.
     """
-    # pixels would lose digits under autocast
-    with torch.autocast(decoded.device.type, enabled=False):
-        images = torch.cat([infrared, visible, decoded], dim=1).float()
-        coarse = gaussian_blur(images.flatten(0, 1)[:, None], sigma).view_as(images)
-        detail = (source_weights.float() * (images - coarse)).sum(dim=1, keepdim=True)
-        return coarse[:, -1:] + detail
+    return coarse + (source_weights * details).sum(dim=1, keepdim=True)
 
 
 def take_coarse_structure(decoded: Tensor, coarse: Tensor, factor: int, sigma: float) -> Tensor:
