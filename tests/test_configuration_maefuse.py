@@ -52,7 +52,8 @@ def test_round_trip_through_a_folder_and_the_auto_class(tmp_path):
             {"source_detail_sigma": 0.0},
             "source_detail_sigma=0.0; it must be a positive number",
         ),
-        ({"detail_limit": 0.0}, "detail_limit=0.0; it must be a positive logit, or left out"),
+        ({"detail_tolerance": -1.0}, "detail_tolerance=-1.0; it must be a positive number of grey values."),
+        ({"detail_limit": 0.0}, "detail_limit=0.0; it must be a positive number."),
         (
             {"source_detail_sigma": 101.0},
             "it must be a positive number of pixels, 100.0 at most, or",

@@ -10,7 +10,7 @@ from transformers import AutoModel, ViTMAEConfig, ViTMAEForPreTraining, ViTMAEMo
 from maefuse_hf import MaeFuseConfig, MaeFuseModel, MaeFuseOutput
 from maefuse_hf.losses import fusion_terms, gradient_loss, intensity_loss, weighted_sum
 from maefuse_hf.position_embedding import sincos_position_embedding
-from maefuse_hf.refinement import source_weights, take_coarse_structure, take_detail
+from maefuse_hf.refinement import source_weights, split_detail, take_coarse_structure, take_detail
 
 ATTENTIONS = ["global", "local", "pointwise"]
 
@@ -479,7 +479,9 @@ class TestWhatThePublishedCheckpointNeeds:
 
 class TestRefinement:
     SIGMA = 1.5
-    FIELDS = {"source_detail_sigma": SIGMA}
+    # a model that was never trained agrees with nothing: what makes it take some of each image
+    FIELDS = {"source_detail_sigma": SIGMA, "detail_agreement": 2.0, "detail_tolerance": 60.0}
+    NUMBERS = {"sharpness": 8.0, "floor": 1.0, "limit": 4.0, "agreement": 2.0, "tolerance": 60.0}
 
     def test_without_it_all_comes_from_the_decoder(self, images):
         model = small_model()
@@ -496,9 +498,9 @@ class TestRefinement:
         assert weights.shape == (2, 3, 40, 64) and (weights >= 0).all()
         assert torch.allclose(weights.sum(dim=1), torch.ones(2, 40, 64), atol=1e-5)
         assert weights.std(dim=(0, 2, 3)).min() > 0.02
-        assert torch.equal(weights, source_weights(outputs.trust, *images, self.SIGMA, sharpness=8.0, floor=1.0))
-        expected = take_detail(outputs.decoded, weights, *images, self.SIGMA)
-        assert torch.equal(outputs.fused, expected.clamp(0, 1))
+        coarse, details = split_detail(torch.cat([*images, outputs.decoded], dim=1), self.SIGMA)
+        assert torch.equal(weights, source_weights(outputs.trust, details, self.SIGMA, **self.NUMBERS))
+        assert torch.equal(outputs.fused, take_detail(coarse[:, 2:], details, weights).clamp(0, 1))
         assert not torch.allclose(outputs.fused, outputs.decoded.clamp(0, 1), atol=0.02)
 
     def test_trust_is_the_second_layer_at_each_pixel(self):
@@ -514,9 +516,11 @@ class TestRefinement:
         assert trust.abs().sum() == 3.0
 
     def test_the_numbers_of_the_configuration_count(self, images):
-        outputs = small_model(**self.FIELDS, detail_sharpness=2.0, detail_floor=9.0, detail_limit=0.5)(*images)
-        expected = source_weights(outputs.trust, *images, self.SIGMA, sharpness=2.0, floor=9.0, limit=0.5)
-        assert torch.equal(outputs.source_weights, expected)
+        numbers = {"sharpness": 2.0, "floor": 9.0, "limit": 0.5, "agreement": 3.0, "tolerance": 30.0}
+        fields = {f"detail_{name}": value for name, value in numbers.items()}
+        outputs = small_model(source_detail_sigma=self.SIGMA, **fields)(*images)
+        _, details = split_detail(torch.cat([*images, outputs.decoded], dim=1), self.SIGMA)
+        assert torch.equal(outputs.source_weights, source_weights(outputs.trust, details, self.SIGMA, **numbers))
 
     def test_a_pair_alone_and_in_a_batch(self, images):
         model = small_model(**self.FIELDS)
@@ -527,7 +531,8 @@ class TestRefinement:
     def test_the_loss_is_of_the_decoded_and_of_the_refined_image(self, images):
         model = small_model(**self.FIELDS, loss_weights={"guide": 1.0, "structure": 0.5})
         outputs = model(*images, return_loss=True)
-        refined = take_detail(outputs.decoded, outputs.source_weights, *images, self.SIGMA)
+        coarse, details = split_detail(torch.cat([*images, outputs.decoded], dim=1), self.SIGMA)
+        refined = take_detail(coarse[:, 2:], details, outputs.source_weights)
         assert refined.min() < 0 or refined.max() > 1
         weights = model.config.loss_weights
         expected = sum(
@@ -543,8 +548,9 @@ class TestRefinement:
         outputs = model(*images, original_sizes=sizes)
         inside = (..., slice(35), slice(59))
         decoded, trust, infrared, visible = (image[inside] for image in (outputs.decoded, outputs.trust, *images))
-        weights = source_weights(trust, infrared, visible, self.SIGMA, sharpness=8.0, floor=1.0)
-        expected = take_detail(decoded, weights, infrared, visible, self.SIGMA)
+        coarse, details = split_detail(torch.cat([infrared, visible, decoded], dim=1), self.SIGMA)
+        weights = source_weights(trust, details, self.SIGMA, **self.NUMBERS)
+        expected = take_detail(coarse[:, 2:], details, weights)
         assert torch.equal(outputs.fused[inside], expected.clamp(0, 1))
         assert not torch.allclose(outputs.fused[inside], model(*images).fused[inside], atol=1e-3)
         assert torch.equal(outputs.source_weights[inside], weights)

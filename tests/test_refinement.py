@@ -3,12 +3,12 @@ import math
 import pytest
 import torch
 
-from maefuse_hf.guide import replace_detail
 from maefuse_hf.refinement import (
     SOURCES,
     gaussian_blur,
     livelier_source,
     source_weights,
+    split_detail,
     take_coarse_structure,
     take_detail,
 )
@@ -46,125 +46,134 @@ class TestBlur:
         assert torch.allclose(gaussian_blur(even, 4.0), even)
 
 
+class TestSplitDetail:
+    def test_both_add_up_and_each_channel_is_split_for_itself(self, images):
+        together = images.squeeze(2).transpose(0, 1)
+        coarse, details = split_detail(together, 1.0)
+        assert torch.allclose(coarse + details, together, atol=1e-6)
+        assert torch.allclose(details[:, 1:2], detail(together[:, 1:2]), atol=1e-6)
+        assert split_detail(together.bfloat16(), 1.0)[1].dtype == torch.float32
+
+
 class TestLivelierSource:
+    NUMBERS = {"sigma": 1.0, "sharpness": 5.0}
+
     def test_sources_alike_are_equally_lively(self, images):
-        livelier, of_infrared, of_visible = livelier_source(images[0], images[0], sigma=1.0, sharpness=8.0, floor=1.0)
-        assert not livelier.any() and torch.equal(of_infrared, of_visible)
+        assert not livelier_source(detail(images[0]), detail(images[0]), **self.NUMBERS, floor=1.0).any()
 
     def test_twice_the_contrast_counts_two_to_the_sharpness(self, images):
-        source = images[0]
-        livelier, detail, doubled = livelier_source(source, 2 * source, sigma=1.0, sharpness=5.0, floor=1e-3)
+        of_infrared = detail(images[0])
+        livelier = livelier_source(of_infrared, 2 * of_infrared, **self.NUMBERS, floor=1e-3)
         assert torch.allclose(livelier, torch.full_like(livelier, -5 * math.log(2)), atol=1e-3)
-        assert torch.allclose(doubled, 2 * detail, atol=1e-6)
 
 
 class TestSourceWeights:
-    NUMBERS = {"sigma": 1.0, "sharpness": 8.0, "floor": 1.0}
+    NUMBERS = {"sigma": 1.0, "sharpness": 8.0, "floor": 1.0, "limit": 4.0, "agreement": 12.0, "tolerance": 10.0}
+    SIDE = 16
 
-    def test_without_an_opinion_the_livelier_source_prevails_as_in_the_guide(self, images):
-        decoded, infrared, visible = images
-        trust = torch.zeros(2, 2, 16, 24)
-        trust[:, 0] = -100
-        weights = source_weights(trust, infrared, visible, **self.NUMBERS)
-        taken = take_detail(decoded, weights, infrared, visible, 1.0)
-        assert torch.allclose(taken, replace_detail(decoded, infrared, visible, 1.0, 8.0, 1.0), atol=1e-6)
+    def weights(self, infrared, visible, decoded, trust=(0.0, 0.0), **numbers):
+        """Source weights in the middle of three `(SIDE, SIDE)` details."""
+        details = torch.stack([infrared, visible, decoded])[None]
+        logits = torch.tensor(trust).view(1, 2, 1, 1).expand(1, 2, self.SIDE, self.SIDE)
+        return source_weights(logits, details, **{**self.NUMBERS, **numbers})[0, :, self.SIDE // 2, self.SIDE // 2]
 
-    def test_by_hand_on_flat_sources(self):
-        # flat sources are equally lively: s(t_F), and s(t_I) of the rest
-        flat = torch.full((1, 1, 8, 8), 0.5)
-        trust = torch.tensor([0.0, 1.0]).view(1, 2, 1, 1).expand(1, 2, 8, 8)
-        weights = source_weights(trust, flat, flat, **self.NUMBERS)[0, :, 3, 3]
-        share = 1 / (1 + torch.tensor(-1.0).exp())
-        assert torch.allclose(weights, torch.tensor([0.5 * share, 0.5 * (1 - share), 0.5]))
+    def stripes(self, levels):
+        """Alternating plus and minus so many grey values: the mean square is the same everywhere."""
+        return levels / 255 * (torch.arange(float(self.SIDE)) % 2 * 2 - 1).expand(self.SIDE, self.SIDE)
 
-    def test_distrust_outweighs_activity(self, images):
-        _, noisy, visible = images
-        visible = 0.5 + 0.01 * visible
-        lively = source_weights(torch.zeros(2, 2, 16, 24), noisy, visible, **self.NUMBERS)
-        assert (lively[:, 0] > 0.49).all()
-        trust = torch.zeros(2, 2, 16, 24)
-        trust[:, 1] = -60
-        assert (source_weights(trust, noisy, visible, **self.NUMBERS)[:, 1] > 0.49).all()
+    def test_the_source_that_is_confirmed_is_taken(self):
+        one, other = self.stripes(20.0), self.stripes(20.0).T
+        assert self.weights(one, other, one)[0] > 0.999
+        assert self.weights(one, other, other)[1] > 0.999
 
-    def test_a_limit_bounds_what_liveliness_alone_decides(self):
-        # stripes against nothing: livelier by far more than any limit, so that l is the limit itself
-        stripes = (torch.arange(32.0) % 2).expand(1, 1, 32, 32)
-        flat = torch.full_like(stripes, 0.5)
-        trust = torch.tensor([0.0, -1.0]).view(1, 2, 1, 1).expand(1, 2, 32, 32)
-        of_infrared = source_weights(trust, stripes, flat, **self.NUMBERS, limit=3.0)[0, 0]
-        assert torch.allclose(of_infrared, torch.full((32, 32), 0.5 / (1 + math.exp(1 - 3))), atol=1e-4)
+    def test_noise_is_lively_and_not_confirmed(self):
+        noise = 40 / 255 * torch.randn(self.SIDE, self.SIDE, generator=torch.Generator().manual_seed(0))
+        scene = self.stripes(8.0)
+        assert self.weights(noise, scene, scene)[1] > 0.999
+        # what neither source confirms comes from the decoded image
+        assert self.weights(noise, noise.T, scene)[2] > 0.999
 
-    def test_a_far_limit_is_none(self, images):
-        _, infrared, visible = images
-        trust = torch.zeros(2, 2, 16, 24)
-        expected = source_weights(trust, infrared, visible, **self.NUMBERS)
-        assert torch.allclose(source_weights(trust, infrared, visible, **self.NUMBERS, limit=1e4), expected, atol=1e-5)
+    def test_by_hand(self):
+        """Distances of 6 and 9 grey values, activities of 16 and 1, one floor of one grey value."""
+        infrared, visible, decoded = self.stripes(16.0), self.stripes(1.0), self.stripes(10.0)
+        livelier = 8 / 2 * math.log((16**2 + 1) / (1**2 + 1))
+        between = (0.5 + 4 * math.tanh(livelier / 4)) / 2
+        logits = [
+            -6 * math.log(6**2 + 1) + between,
+            -6 * math.log(9**2 + 1) - between,
+            -12 * math.log(10) + 0.25,
+        ]
+        # trust in the decoded image, and in infrared
+        weights = self.weights(infrared, visible, decoded, trust=(0.25, 0.5))
+        assert torch.allclose(weights, torch.tensor(logits).softmax(0), atol=1e-4)
+
+    def test_at_the_tolerance_a_source_and_the_decoded_image_count_alike(self):
+        flat = torch.zeros(self.SIDE, self.SIDE)
+        # the floor is part of the distance: 7 squared and 1 squared are 50
+        weights = self.weights(self.stripes(7.0), self.stripes(-7.0), flat, tolerance=50**0.5)
+        assert torch.allclose(weights, torch.full((3,), 1 / 3), atol=1e-4)
+
+    def test_liveliness_decides_between_sources_confirmed_alike_up_to_its_limit(self):
+        decoded = self.stripes(30.0)
+        for limit in (1.0, 3.0):
+            weights = self.weights(self.stripes(50.0), self.stripes(10.0), decoded, limit=limit)
+            # 8 log 5 is far beyond either limit
+            assert weights[0] / weights[1] == pytest.approx(math.exp(limit), rel=0.01)
+
+    def test_trust_moves_the_choice(self):
+        one = self.stripes(20.0)
+        even = self.weights(one, one, one)
+        assert even[0] == pytest.approx(even[1].item())
+        assert self.weights(one, one, one, trust=(0.0, 3.0))[0] > 0.9
+        assert self.weights(one, one, one, trust=(60.0, 0.0))[2] > 0.9
 
     def test_they_add_up_to_one_and_autocast_takes_no_digits(self, images):
-        _, infrared, visible = images
+        details = split_detail(images.squeeze(2).transpose(0, 1), 1.0)[1]
         trust = torch.randn(2, 2, 16, 24, generator=torch.Generator().manual_seed(1))
-        weights = source_weights(trust, infrared, visible, **self.NUMBERS)
+        weights = source_weights(trust, details, **self.NUMBERS)
         assert torch.allclose(weights.sum(dim=1), torch.ones(2, 16, 24)) and (weights >= 0).all()
         with torch.autocast("cpu", torch.bfloat16):
-            assert torch.equal(source_weights(trust, infrared, visible, **self.NUMBERS), weights)
-        alone = source_weights(trust[1:], infrared[1:], visible[1:], **self.NUMBERS)
+            assert torch.equal(source_weights(trust, details, **self.NUMBERS), weights)
+        alone = source_weights(trust[1:], details[1:], **self.NUMBERS)
         assert torch.allclose(alone, weights[1:], atol=1e-6)
 
 
 class TestTakenDetail:
-    def test_a_decoder_that_trusts_itself_gives_its_own_image(self, images):
+    @pytest.fixture
+    def split(self, images):
+        """`G * F`, and the details of infrared, visible and decoded."""
         decoded, infrared, visible = images
-        assert torch.allclose(take_detail(decoded, weights_of(decoded=1), infrared, visible, 1.0), decoded, atol=1e-6)
+        return gaussian_blur(decoded, 1.0), torch.cat([detail(infrared), detail(visible), detail(decoded)], dim=1)
+
+    def test_a_decoder_that_is_trusted_gives_its_own_image(self, images, split):
+        assert torch.allclose(take_detail(*split, weights_of(decoded=1)), images[0], atol=1e-6)
 
     @pytest.mark.parametrize("trusted", ["infrared", "visible"])
-    def test_detail_comes_from_the_trusted_source_and_all_else_from_the_decoder(self, images, trusted):
-        decoded, infrared, visible = images
-        source = infrared if trusted == "infrared" else visible
-        taken = take_detail(decoded, weights_of(**{trusted: 1}), infrared, visible, 1.0)
-        assert torch.allclose(taken, gaussian_blur(decoded, 1.0) + detail(source), atol=1e-6)
+    def test_detail_comes_from_the_trusted_source_and_all_else_from_the_decoder(self, images, split, trusted):
+        source = images[1] if trusted == "infrared" else images[2]
+        assert torch.equal(take_detail(*split, weights_of(**{trusted: 1})), split[0] + detail(source))
 
-    def test_shares_mix_the_details(self, images):
+    def test_shares_mix_the_details(self, images, split):
         decoded, infrared, visible = images
-        weights = weights_of(infrared=0.5, visible=0.25, decoded=0.25)
-        expected = gaussian_blur(decoded, 1.0)
-        expected = expected + 0.5 * detail(infrared) + 0.25 * detail(visible) + 0.25 * detail(decoded)
-        assert torch.allclose(take_detail(decoded, weights, infrared, visible, 1.0), expected, atol=1e-6)
+        expected = split[0] + 0.5 * detail(infrared) + 0.25 * detail(visible) + 0.25 * detail(decoded)
+        taken = take_detail(*split, weights_of(infrared=0.5, visible=0.25, decoded=0.25))
+        assert torch.allclose(taken, expected, atol=1e-6)
 
-    def test_each_pixel_has_its_own_weights(self, images):
-        decoded, infrared, visible = images
+    def test_each_pixel_has_its_own_weights(self, split):
         weights = weights_of(infrared=1).clone()
         weights[..., 12:] = weights_of(visible=1)[..., 12:]
-        taken = take_detail(decoded, weights, infrared, visible, 1.0)
-        left, right = (take_detail(decoded, weights_of(**{name: 1}), infrared, visible, 1.0) for name in SOURCES[:2])
-        assert torch.equal(taken, torch.cat([left[..., :12], right[..., 12:]], dim=-1))
+        left, right = (take_detail(*split, weights_of(**{name: 1})) for name in SOURCES[:2])
+        assert torch.equal(take_detail(*split, weights), torch.cat([left[..., :12], right[..., 12:]], dim=-1))
 
-    def test_three_images_alike_come_back_whatever_the_weights(self, images):
-        weights = torch.randn(2, 3, 16, 24).softmax(dim=1)
-        assert torch.allclose(take_detail(images[0], weights, images[0], images[0], 2.0), images[0], atol=1e-6)
-
-    def test_pairs_of_a_batch_do_not_meet(self, images):
-        decoded, infrared, visible = images
-        weights = torch.randn(2, 3, 16, 24).softmax(dim=1)
-        both = take_detail(decoded, weights, infrared, visible, 2.0)
-        alone = take_detail(decoded[1:], weights[1:], infrared[1:], visible[1:], 2.0)
-        assert torch.allclose(alone, both[1:], atol=1e-6)
-
-    def test_autocast_takes_no_digits_and_half_precision_sources_are_taken(self, images):
-        decoded, infrared, visible = images
-        weights = weights_of(infrared=0.5, visible=0.5)
-        expected = take_detail(decoded, weights, infrared, visible, 1.0)
-        with torch.autocast("cpu", torch.bfloat16):
-            assert torch.equal(take_detail(decoded, weights, infrared, visible, 1.0), expected)
-        half = take_detail(decoded, weights.bfloat16(), infrared.bfloat16(), visible.bfloat16(), 1.0)
-        assert half.dtype == torch.float32
-        assert torch.allclose(half, expected, atol=0.01)
-
-    def test_gradients_reach_the_decoded_image_and_the_weights(self, images):
-        decoded, infrared, visible = images
-        decoded, weights = decoded.clone().requires_grad_(), weights_of(decoded=1).clone().requires_grad_()
-        take_detail(decoded, weights, infrared, visible, 1.0).square().sum().backward()
+    def test_gradients_reach_the_decoded_image_through_its_detail_and_the_weights(self, images):
+        decoded = images[0].clone().requires_grad_()
+        coarse, details = split_detail(torch.cat([*images[1:], decoded], dim=1), 1.0)
+        weights = source_weights(torch.zeros(2, 2, 16, 24), details, **TestSourceWeights.NUMBERS)
+        weights[:, 0].sum().backward(retain_graph=True)
         assert decoded.grad.abs().sum() > 0
-        assert (weights.grad.abs().sum(dim=(0, 2, 3)) > 0).all()
+        decoded.grad = None
+        take_detail(coarse[:, 2:], details, weights).sum().backward()
+        assert decoded.grad.abs().sum() > 0
 
 
 class TestCoarseStructure:

@@ -12,7 +12,6 @@ from maefuse_hf import MaeFuseConfig, MaeFuseModel
 from maefuse_hf.decoder import MaeFuseDecoder
 from maefuse_hf.fusion_attention import LocalAttention
 from maefuse_hf.fusion_modules import FusionAttention
-from maefuse_hf.refinement import TRUST
 
 
 @torch.no_grad()
@@ -35,16 +34,12 @@ def initialize_fusion_at_mean(model: MaeFuseModel, own_place_logit: float) -> No
 NEW_LAYERS = ("merging_fusion.blocks.", "decoder.weigh.")
 """Parameters that a trained model may be given later."""
 
-DECODED_LOGIT = -1.0
-"""How far the decoder trusts its own detail at the start: less than the sources'."""
-
 
 @torch.no_grad()
 def with_new_layers(trained: MaeFuseModel, **config_fields: Any) -> MaeFuseModel:
     """A trained model with the further layers that these fields of its configuration ask for.
 
-    New blocks of the merging module start without effect. The decoder's trust starts even between the sources,
-    with a smaller part for its own image.
+    New blocks of the merging module and the decoder's trust start without effect.
 
     Raises:
         ValueError: if the fields ask for anything else than `NEW_LAYERS`.
@@ -67,7 +62,6 @@ def with_new_layers(trained: MaeFuseModel, **config_fields: Any) -> MaeFuseModel
             zero(block.get_submodule("mlp.2"))
     if "decoder.weigh.bias" in added and model.decoder.weigh is not None:
         zero(model.decoder.weigh)
-        model.decoder.weigh.bias.view(-1, len(TRUST))[:, TRUST.index("decoded")] = DECODED_LOGIT
     return model
 
 
