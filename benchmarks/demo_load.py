@@ -32,7 +32,7 @@ from maefuse_hf.image_files import write_image
 APP = Path(__file__).parent.parent / "space" / "app.py"
 PORT = 7877
 SECONDS_TO_START = 180
-SECONDS_TO_END = 30
+SECONDS_TO_END = 300
 PAIRS = 4
 KIBIBYTES_PER_MEGABYTE = 1e6 / 1024
 TINY_ENCODER = {
@@ -87,24 +87,30 @@ def measure(options: argparse.Namespace, work: Path, pairs: list[tuple[Path, Pat
         started = time.monotonic()
         load = sent(options.requests, options.clients, options.minutes * 60, pairs, work / "answers")
         elapsed = time.monotonic() - started
-        after, files = resident_megabytes(demo.pid), count_files(cache)
+        files = count_files(cache)
+        print(
+            f"{len(load.seconds)} requests of {options.size} pixels answered for {options.clients} clients in "
+            f"{elapsed:.0f} s, {len(load.failures)} failed"
+        )
+        print(waiting_time(load.seconds))
+        print(f"memory of the demo: {before:.0f} MB before, {resident_megabytes(demo.pid):.0f} MB after", flush=True)
     finally:
         demo.send_signal(signal.SIGTERM)
         demo.wait(SECONDS_TO_END)
     left = count_files(cache)
-    print(
-        f"{len(load.seconds)} requests of {options.size} pixels answered for {options.clients} clients in "
-        f"{elapsed:.0f} s, {len(load.failures)} failed"
-    )
-    if load.seconds:
-        waited = sorted(load.seconds)
-        late = waited[min(len(waited) - 1, round(0.95 * len(waited)))]
-        print(f"waiting time: median {statistics.median(waited):.2f} s, 95 % within {late:.2f} s")
-    print(f"memory of the demo: {before:.0f} MB before, {after:.0f} MB after")
     print(f"files in its folder: {files} while it ran, {left} after it ended")
     for failure in sorted(set(load.failures)):
         print(f"failed {load.failures.count(failure)} times: {failure}")
     return 1 if load.failures or left else 0
+
+
+def waiting_time(seconds: list[float]) -> str:
+    """Median and 95th percentile, in a line."""
+    if not seconds:
+        return "waiting time: no request was answered"
+    waited = sorted(seconds)
+    late = waited[min(len(waited) - 1, round(0.95 * len(waited)))]
+    return f"waiting time: median {statistics.median(waited):.2f} s, 95 % within {late:.2f} s"
 
 
 def rendered_pairs(folder: Path, height: int, width: int) -> list[tuple[Path, Path]]:

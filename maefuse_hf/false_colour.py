@@ -139,10 +139,9 @@ def heat_of(infrared: np.ndarray, name: str, visible: np.ndarray | None = None) 
             scale,
             f"{name} is in the false colours of the palette {palette!r}; they were turned back into its scale.",
         )
-    sentence = (
-        f"{name} is in colours; their luminance is taken for heat, though under most palettes hotter is not always "
-        "brighter. Save it in grey (white hot) or as raw values."
+    swapped = visible is not None and visible.dtype == np.uint8 and not is_coloured(visible)
+    question = " and the visible image in grey. Are they swapped? If not," if swapped else ";"
+    return infrared, (
+        f"{name} is in colours{question} their luminance is taken for heat, though under most palettes hotter is not "
+        "always brighter. Save infrared in grey (white hot) or as raw values."
     )
-    if visible is not None and visible.dtype == np.uint8 and not is_coloured(visible):
-        sentence = f"{name} is in colours and the visible image in grey. Are they swapped? If not: {sentence}"
-    return infrared, sentence

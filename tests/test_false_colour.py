@@ -114,7 +114,7 @@ class TestSentences:
             heat, sentence = heat_of(planes(VISIBLE), "it", visible)
             assert np.array_equal(heat, planes(VISIBLE))
             assert sentence.startswith(
-                "it is in colours and the visible image in grey. Are they swapped? If not: it is"
+                "it is in colours and the visible image in grey. Are they swapped? If not, their luminance is"
             )
 
 
