@@ -52,7 +52,11 @@ def test_it_runs(path, tmp_path, monkeypatch):
     # a cell that waits for a network or a keyboard shall not wait for ever
     notebook = nbformat.read(path, as_version=4)
     client = nbclient.NotebookClient(
-        notebook, timeout=15 * SECONDS, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+        notebook,
+        timeout=15 * SECONDS,
+        startup_timeout=15 * SECONDS,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(tmp_path)}},
     )
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     client.execute()
