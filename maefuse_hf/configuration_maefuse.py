@@ -141,13 +141,13 @@ class MaeFuseConfig(PreTrainedConfig):
             (paper).
         detail_agreement (`float`, *optional*, defaults to 12.0):
             How sharply the agreement with the decoded image decides there.
-        detail_tolerance (`float`, *optional*, defaults to 10.0):
+        detail_tolerance (`float`, *optional*, defaults to 16.0):
             Distance in grey values of 255 at which a source and the decoded image count alike.
         detail_sharpness (`float`, *optional*, defaults to 8.0):
             How far the livelier of two sources prevails that are confirmed alike.
         detail_floor (`float`, *optional*, defaults to 1.0):
             Activity, and distance, in grey values of 255 that counts as none.
-        detail_limit (`float`, *optional*, defaults to 4.0):
+        detail_limit (`float`, *optional*, defaults to 3.0):
             How far activity alone may decide, as a logit: noise is lively too.
         truncate_to_8_bit (`bool`, *optional*, defaults to `False`):
             Clip every predicted channel to [0, 1] and cut it down to whole 255ths before luminance is taken of the
@@ -203,9 +203,9 @@ class MaeFuseConfig(PreTrainedConfig):
     source_detail_sigma: float | None = None
     detail_sharpness: float = GUIDE.detail_sharpness
     detail_floor: float = GUIDE.detail_floor
-    detail_limit: float = 4.0
+    detail_limit: float = 3.0
     detail_agreement: float = 12.0
-    detail_tolerance: float = 10.0
+    detail_tolerance: float = 16.0
     truncate_to_8_bit: bool = False
     image_mean: list[float] | tuple[float, ...] = (0.485, 0.456, 0.406)
     image_std: list[float] | tuple[float, ...] = (0.229, 0.224, 0.225)

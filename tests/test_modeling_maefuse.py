@@ -481,7 +481,7 @@ class TestRefinement:
     SIGMA = 1.5
     # a model that was never trained agrees with nothing: what makes it take some of each image
     FIELDS = {"source_detail_sigma": SIGMA, "detail_agreement": 2.0, "detail_tolerance": 60.0}
-    NUMBERS = {"sharpness": 8.0, "floor": 1.0, "limit": 4.0, "agreement": 2.0, "tolerance": 60.0}
+    NUMBERS = {"sharpness": 8.0, "floor": 1.0, "limit": 3.0, "agreement": 2.0, "tolerance": 60.0}
 
     def test_without_it_all_comes_from_the_decoder(self, images):
         model = small_model()
