@@ -1,4 +1,4 @@
-.PHONY: check docs format lint types test slow browser
+.PHONY: check docs format lint types test slow browser packages
 
 # what CI runs
 check: lint types docs test slow
@@ -28,3 +28,8 @@ slow:
 # the Space in a real Chromium, which must be installed
 browser:
 	python -m pytest -m browser
+
+# wheel and source archive, the wheel from what the archive holds; then the wheel alone, outside the repository
+packages:
+	rm -rf dist && python -m build
+	python tests/installed_package.py dist/*.whl
