@@ -1,14 +1,19 @@
 """Saved states of a run: written by accelerate, complete or not there, found again after any stop."""
 
+import errno
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from accelerate import Accelerator
+from safetensors import SafetensorError
 
 POSITION = "position.json"
 """Where in the run a saved state was taken; written last and at once, so a state without it is a broken one."""
+LITTLE_ROOM = 2**20
+"""A disk with fewer free bytes counts as full where an error does not say why it came."""
 
 
 @dataclass(frozen=True)
@@ -24,14 +29,39 @@ def save_checkpoint(accelerator: Accelerator, **position: int | str) -> None:
     """Save weights, optimizer, schedule and random states under the run's `checkpoints/`, with `position` beside them.
 
     Every process calls it. The accelerator's project configuration names the states and limits their number.
+
+    Raises:
+        OSError: if the disk is full. What was half written is removed; the states before it stay.
     """
-    folder = Path(accelerator.save_state())
+    states = Path(accelerator.project_dir) / "checkpoints"
+    folder = states / f"checkpoint_{accelerator.save_iteration}"
+    try:
+        accelerator.save_state()
+        accelerator.wait_for_everyone()
+        if accelerator.is_main_process:
+            written = folder / f"{POSITION}.partial"
+            written.write_text(json.dumps(position))
+            written.replace(folder / POSITION)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        # torch and safetensors have errors of their own for what the system says
+        if not is_disk_full(error, states):
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
+        kept = [other.name for other in sorted(states.glob("checkpoint_*"), key=checkpoint_number)]
+        raise OSError(
+            errno.ENOSPC,
+            f"The disk is full: {folder.name} could not be saved and was removed. Whole are {', '.join(kept) or 'none'}"
+            ". Make room, and start the same command again: it goes on from the newest",
+            str(states),
+        ) from error
     accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        written = folder / f"{POSITION}.partial"
-        written.write_text(json.dumps(position))
-        written.replace(folder / POSITION)
-    accelerator.wait_for_everyone()
+
+
+def is_disk_full(error: Exception, folder: Path) -> bool:
+    """Whether an error that came while something was written comes from a disk without room."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return os.strerror(errno.ENOSPC) in str(error) or shutil.disk_usage(folder).free < LITTLE_ROOM
 
 
 def newest_checkpoint(accelerator: Accelerator) -> Checkpoint | None:
