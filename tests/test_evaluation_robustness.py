@@ -194,13 +194,13 @@ def test_pairs_are_spread_evenly():
 
 def test_the_files(measured, tmp_path):
     datasets, rows, _ = measured
-    table = write_damage(tmp_path, rows, datasets, [Visible()], ["one | problem"])
+    table = write_damage(tmp_path, rows, datasets, [Visible()], ["one | problem"], {"model": "ours"})
     assert table in (tmp_path / "damage.md").read_text() and "- one \\| problem" in (tmp_path / "damage.md").read_text()
     with (tmp_path / "damage.csv").open() as file:
         lines = list(csv.DictReader(file))
     assert len(lines) == len(rows) and lines[0][SHARE] == "" and float(lines[-1][SHARE]) > 0
     content = json.loads((tmp_path / "damage.json").read_text())
-    assert content["pairs"] == 2 and content["problems"] == 1
+    assert content["pairs"] == 2 and content["problems"] == 1 and content["about"] == {"model": "ours"}
     assert content["share kept"]["sees visible"]["black-hot"][SHARE]["mean"] == 1
     plot = Image.open(tmp_path / "damage.png")
     assert plot.width > 400 and len(set(plot.convert("RGB").resize((64, 32)).get_flattened_data())) > 10

@@ -20,6 +20,8 @@ from training.recipe import Run, without_folders
 from training.stages import STAGES
 
 TEMPLATE = Path(__file__).parent.parent / "model_card.md"
+ZOO = Path(__file__).parent.parent / "docs" / "model_zoo.md"
+"""The table of checkpoints that benchmarks/model_zoo.py makes."""
 DETAILS = "card.yaml"
 """What only people know, beside the weights: see `Details`."""
 
@@ -190,6 +192,7 @@ def model_card(
         "protocol": {} if evaluation is None else facts({**evaluation.about, "model": name}),
         "problems": 0 if evaluation is None else evaluation.problems,
         "image": image,
+        "zoo": marked(ZOO.read_text(encoding="utf-8"), "zoo"),
     }
     try:
         card = template.render(values)
@@ -199,6 +202,11 @@ def model_card(
         ) from error
     assert ModelCard(card).data.get("pipeline_tag") == HUB_TASK  # the Hub will read the head
     return card
+
+
+def marked(text: str, name: str) -> str:
+    """What stands between the marks `<!-- name -->` and `<!-- /name -->` of a document."""
+    return text.split(f"<!-- {name} -->\n")[1].split(f"<!-- /{name} -->")[0]
 
 
 def hub_encoder(config: MaeFuseConfig) -> str | None:

@@ -125,6 +125,7 @@ def check(
     results = {
         "about": {
             "reference": reference,
+            "weights sha256": {system.name: system.weights_sha256 for system in systems if system.weights_sha256},
             "test pairs": len(test),
             "training pairs of the segmenter": len(training),
             "seeds": len(scale.seeds),

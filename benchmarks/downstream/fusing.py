@@ -1,7 +1,7 @@
 """Systems of the downstream check, and the folders that keep their fused images."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 import maefuse_hf
 from maefuse_hf.evaluation.baselines import average_with_detail, on_grey_levels
+from maefuse_hf.evaluation.provenance import weights_sha256
 from maefuse_hf.evaluation.runner import BASELINE_SYSTEMS, FolderSystem, FormulaSystem, ModelSystem, System
 from maefuse_hf.evaluation.torchscript import TorchScriptSystem
 from maefuse_hf.inference import SHIPPED_CHECKPOINT, load_checkpoint
@@ -28,6 +29,8 @@ class FusedSystem:
 
     system: System
     identity: str
+    weights_sha256: dict[str, str] = field(default_factory=dict)
+    """Digests of a checkpoint's weight files."""
 
     @property
     def name(self) -> str:
@@ -54,7 +57,8 @@ def systems_of(models: Sequence[str | None], networks: Sequence[str], folders: S
             raise ValueError(f"{folder} is no checkpoint folder.")
         loaded, processor = load_checkpoint(str(folder), "cpu", torch.float32)
         files = [*code, *sorted(folder.glob("*.json")), *sorted(folder.glob("*.safetensors"))]
-        found.append(FusedSystem(ModelSystem(folder.resolve().name, loaded, processor), digest(files)))
+        system = ModelSystem(folder.resolve().name, loaded, processor)
+        found.append(FusedSystem(system, digest(files), weights_sha256(folder)))
     for text in networks:
         name, file = named_folder(text)
         found.append(FusedSystem(TorchScriptSystem(name, file, cpu), digest([file])))

@@ -171,7 +171,7 @@ def evaluate_datasets(options: argparse.Namespace) -> int:
         raise ValueError("No pair could be measured.")
     write_results(options.output, rows, about, problems, datasets, systems)
     if damage_rows:
-        print(write_damage(options.output, damage_rows, datasets, systems, damage_problems))
+        print(write_damage(options.output, damage_rows, datasets, systems, damage_problems, about))
     for problem in damage_problems:
         print(f"maefuse: {problem}", file=sys.stderr)
     return 1 if problems or damage_problems else 0

@@ -3,7 +3,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ def write_damage(
     datasets: Sequence[Dataset],
     systems: Sequence[System],
     problems: Sequence[str],
+    about: Mapping[str, Any],
 ) -> str:
     """Write damage.csv, .md, .json, .png and the worst pairs' images; gives the table of the share kept."""
     kept, values = summarise_damage(shares_kept(rows)), summarise_damage(rows)
@@ -53,6 +54,7 @@ def write_damage(
     problem_lines = ["", "## Problems", "", *(f"- {escaped(problem)}" for problem in problems)] if problems else []
     write_text(folder / "damage.md", "\n".join([tables, *problem_lines]) + "\n")
     content = {
+        "about": about,
         "pairs": len({(row.dataset, row.pair) for row in rows}),
         "share kept": as_plain(kept),
         "values": as_plain(values),
