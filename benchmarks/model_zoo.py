@@ -190,7 +190,7 @@ def table(entries: Sequence[Entry], data: Mapping[str, str]) -> str:
 def put_into(document: Path, text: str) -> None:
     """Replace what stands between the marks; a `ValueError` if a document has none."""
     before = document.read_text(encoding="utf-8")
-    after, found = BLOCK.subn(lambda match: match[1] + text + match[2], before)
+    after, found = BLOCK.subn(lambda match: f"{match[1]}\n{text}\n{match[2]}", before)
     if found != 1:
         raise ValueError(f"{document} needs the marks <!-- zoo --> and <!-- /zoo --> once; it has them {found} times.")
     document.write_text(after, encoding="utf-8")

@@ -26,7 +26,7 @@ kept = {path.name for path in SHIPPED_CHECKPOINT.iterdir()}
 assert kept >= {"model.safetensors", "config.json", "preprocessor_config.json", "README.md", "card.yaml"}, kept
 
 assert cli.main(["demo", "-o", "demo"]) == 0
-infrared, visible, fused = (Image.open(f"demo/{name}.png").convert("RGB") for name in NAMES)
+infrared, visible, fused = (Image.open(f"demo/{name}.png").convert("RGB") for name in ("infrared", "visible", "fused"))
 assert fused.size == visible.size and len(set(fused.convert("L").tobytes())) > 100
 
 fuse = pipeline("image-fusion")

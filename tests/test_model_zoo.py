@@ -120,8 +120,8 @@ def test_documents(tmp_path):
     path = tmp_path / "README.md"
     path.write_text(MARKS)
     put_into(path, "new\n")
-    assert path.read_text() == MARKS.replace("old", "new")
-    assert marked(path.read_text(), "zoo") == "new\n"
+    assert path.read_text() == MARKS.replace("old", "\nnew\n")
+    assert marked(path.read_text(), "zoo") == "new"
     path.write_text("nothing")
     with pytest.raises(ValueError, match="needs the marks"):
         put_into(path, "new\n")

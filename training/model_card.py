@@ -206,7 +206,7 @@ def model_card(
 
 def marked(text: str, name: str) -> str:
     """What stands between the marks `<!-- name -->` and `<!-- /name -->` of a document."""
-    return text.split(f"<!-- {name} -->\n")[1].split(f"<!-- /{name} -->")[0]
+    return text.split(f"<!-- {name} -->\n")[1].split(f"<!-- /{name} -->")[0].strip()
 
 
 def hub_encoder(config: MaeFuseConfig) -> str | None:
