@@ -82,7 +82,9 @@ def read_header(file: BinaryIO, name: str) -> Image.Image:
 def load_upright(image: Image.Image, name: str) -> Image.Image:
     """All pixels of an image, upright by its EXIF orientation; an `OSError` that begins with `name` if damaged."""
     try:
-        return ImageOps.exif_transpose(image)
+        image.load()
+        # without an orientation it would be copied
+        return ImageOps.exif_transpose(image) if image.getexif().get(ExifTags.Base.Orientation, 1) != 1 else image
     except Exception as error:
         raise unreadable(name, error) from error
 
@@ -142,7 +144,7 @@ def as_srgb(image: Image.Image, name: str) -> Image.Image:
         # palettes and alpha have the profile of RGB
         image = image.convert("RGB")
     if not profile:
-        return image.convert("RGB")
+        return image if image.mode == "RGB" else image.convert("RGB")
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         if image.mode == "RGB" and ImageCms.getProfileDescription(source).startswith(SRGB):

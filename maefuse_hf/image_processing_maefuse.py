@@ -181,10 +181,15 @@ def load_infrared(
 
     Raises what `read_pixels` and `scaled_rgb` raise.
     """
+    return scaled_rgb(read_infrared(image, name, visible), name, limits, percentiles, is_measured(image))
+
+
+def read_infrared(image: ImageLike, name: str, visible: np.ndarray | None = None) -> np.ndarray:
+    """What `read_pixels` gives, or the scale of a known palette; the log says what `heat_of` says of colours."""
     pixels, doubt = heat_of(read_pixels(image, name), name, visible)
     if doubt:
         logger.warning_once(doubt)
-    return scaled_rgb(pixels, name, limits, percentiles, is_measured(image))
+    return pixels
 
 
 def is_measured(image: ImageLike) -> bool:
@@ -193,9 +198,14 @@ def is_measured(image: ImageLike) -> bool:
 
 
 def scaled_rgb(pixels: np.ndarray, name: str, limits: Limits | None, percentiles: Limits, measured: bool) -> np.ndarray:
-    """(C, H, W) as (3, H, W) float32: (pixel - low) / (high - low) clipped to [0, 1], grey repeated.
+    """(C, H, W) as (3, H, W) float32 by `unit_rgb`; raises what `fitting_limits` raises."""
+    return unit_rgb(pixels, fitting_limits(pixels, name, limits, percentiles, measured))
 
-    Raises what `natural_limits` raises, and ValueError if all pixels lie outside `limits`.
+
+def fitting_limits(pixels: np.ndarray, name: str, limits: Limits | None, percentiles: Limits, measured: bool) -> Limits:
+    """The pixel values that become 0 and 1: the given ones, or `natural_limits`.
+
+    Raises what `natural_limits` raises, and ValueError if all pixels lie outside of them.
     """
     low, high = limits or natural_limits(pixels, percentiles, measured, name)
     darkest, brightest = pixels.min().item(), pixels.max().item()
@@ -204,9 +214,31 @@ def scaled_rgb(pixels: np.ndarray, name: str, limits: Limits | None, percentiles
             f"{name}: pixels run from {darkest:g} to {brightest:g}, outside the range {low:g} to {high:g}; "
             "it must be in the image's own units."
         )
+    return low, high
+
+
+def unit_rgb(pixels: np.ndarray, limits: Limits) -> np.ndarray:
+    """(C, H, W) as (3, H, W) float32: (pixel - low) / (high - low) clipped to [0, 1], grey repeated."""
+    low, high = limits
     values = pixels.astype(np.result_type(pixels.dtype, np.float32))
     unit = ((values - low) / (high - low)).clip(0, 1).astype(np.float32)
     return np.broadcast_to(unit, (3, *unit.shape[1:]))
+
+
+def require_one_size(infrared: np.ndarray, infrared_name: str, visible: np.ndarray, visible_name: str) -> None:
+    """Raise a `ValueError` where (C, H, W) images differ in height or width."""
+    if infrared.shape[1:] != visible.shape[1:]:
+        raise ValueError(
+            f"{infrared_name} has the size {infrared.shape[1:]}, {visible_name} has {visible.shape[1:]} "
+            "(height, width). If both show the same view, resize_infrared=True (on the command line "
+            "--resize-infrared) brings the infrared image to the visible one's size."
+        )
+
+
+def require_finite(luminance: np.ndarray) -> None:
+    """Raise a `ValueError` where fused luminance holds no numbers."""
+    if not np.isfinite(luminance).all():
+        raise ValueError("The fused luminance holds NaN or infinity. Check the weights; float16 may overflow.")
 
 
 def as_array(values: Any) -> np.ndarray:
@@ -326,6 +358,13 @@ class MaeFuseImageProcessor(PilBackend):
             raise ValueError(" ".join(str(error).split())) from error
         return features.convert_to_tensors(return_tensors)
 
+    def settings(self, **overrides: Any) -> dict[str, Any]:
+        """All settings as a call with these overrides uses them, checked; raises what `preprocess` raises for them."""
+        if unknown := sorted(set(overrides) - set(self.valid_kwargs.__annotations__)):
+            raise TypeError(f"No such setting: {', '.join(unknown)}.")
+        own = {name: getattr(self, name, None) for name in self.valid_kwargs.__annotations__}
+        return self._standardize_kwargs(**(own | overrides))
+
     def _standardize_kwargs(self, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """Settings in one form and checked; the base class calls this on construction and in each call."""
         kwargs = super()._standardize_kwargs(**kwargs)
@@ -372,12 +411,8 @@ class MaeFuseImageProcessor(PilBackend):
             colour = scaled_rgb(
                 seen, visible_name, settings["visible_range"], settings["percentiles"], is_measured(photo)
             )
-            if heat.shape != colour.shape and not settings["resize_infrared"]:
-                raise ValueError(
-                    f"{infrared_name} has the size {heat.shape[1:]}, {visible_name} has {colour.shape[1:]} "
-                    "(height, width). If both show the same view, resize_infrared=True (on the command line "
-                    "--resize-infrared) brings the infrared image to the visible one's size."
-                )
+            if not settings["resize_infrared"]:
+                require_one_size(heat, infrared_name, colour, visible_name)
             new_size = target_size(colour.shape[1:], size) if resizes else colour.shape[1:]
             take_luminance = resized_luminance_8_bit if settings["eight_bit"] else resized_luminance
             pair = [take_luminance(image, new_size, resample) for image in (heat, colour)]
@@ -423,8 +458,7 @@ class MaeFuseImageProcessor(PilBackend):
                 "output and the inputs it came from."
             )
         luminances, colours = as_array(fused), as_array(inputs["visible_rgb"])
-        if not np.isfinite(luminances).all():
-            raise ValueError("The fused luminance holds NaN or infinity. Check the weights; float16 may overflow.")
+        require_finite(luminances)
         original_sizes = as_array(inputs["original_sizes"])
         resized_sizes = as_array(inputs["resized_sizes"]) if "resized_sizes" in inputs else original_sizes
         images = []

@@ -136,9 +136,14 @@ def to_whole_patches(images: Tensor, patch_size: int) -> Tensor:
     return nn.functional.pad(images, (0, right, 0, bottom), mode="replicate")
 
 
+def blur_radius(sigma: float) -> int:
+    """How many pixels a Gaussian of `sigma` pixels reaches."""
+    return ceil(RADIUS_IN_SIGMAS * sigma)
+
+
 def gaussian_blur(images: Tensor, sigma: float) -> Tensor:
     """`(B, 1, H, W)` convolved with a Gaussian of `sigma` pixels, edges replicated."""
-    radius = ceil(RADIUS_IN_SIGMAS * sigma)
+    radius = blur_radius(sigma)
     places = torch.arange(-radius, radius + 1, dtype=images.dtype, device=images.device)
     kernel = torch.exp(-((places / sigma) ** 2) / 2)
     kernel = kernel / kernel.sum()

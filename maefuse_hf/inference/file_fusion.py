@@ -19,9 +19,9 @@ from ..image_processing_maefuse import Limits, MaeFuseImageProcessor, load_rgb
 from ..modeling_maefuse import MaeFuseModel
 from ..registration import Rig
 from ..strategies import DEFAULT_CONTOUR, DEFAULT_FUSION, Contour, FusionStrategy
-from ..visualization.thermal_palette import seen_infrared, thermal_overlay
+from ..visualization.thermal_palette import thermal_overlay
 from .coverage import blend_into_photo, infrared_in_photo
-from .pair_fusion import FusedPair, fuse_pair
+from .pair_fusion import FusedInStrips, FusedPair, fuse_any_size
 
 logger = logging.get_logger(__name__)
 
@@ -34,14 +34,15 @@ class FusedFiles:
 
     Attributes:
         image: RGB, of the photo's size.
-        pair: the model's inputs, outputs and image of the part that infrared covers.
+        pair: the image of the part that infrared covers, with the model's inputs and outputs unless it is so large that
+            it was fused in strips.
         thermal: what the infrared file holds; None if it is an image of no known unit.
         infrared_box: where infrared lies in the photo; None if it covers all of it or a rig says where it lies.
         rig: by which infrared was warped; None without one.
     """
 
     image: Image.Image
-    pair: FusedPair
+    pair: FusedPair | FusedInStrips
     thermal: CameraPair | None
     infrared_box: Box | None
     rig: Rig | None = None
@@ -103,14 +104,14 @@ def fuse_files(
     if temperature_range:
         require_temperatures(thermal, infrared)
     if thermal is None and infrared_box is None and rig is None:
-        pair = fuse_pair(model, processor, Path(infrared), photo_path(photo), fusion, contour, **overrides)
+        pair = fuse_any_size(model, processor, Path(infrared), photo_path(photo), fusion, contour, **overrides)
         return FusedFiles(coloured(pair, palette), pair, None, None)
 
     values, limits = infrared_values(thermal, infrared, temperature_range, overrides.pop("infrared_range", None))
     place = rig or infrared_box
     if place is None:
         limits = limits or percentile_limits(values, processor)
-        pair = fuse_pair(
+        pair = fuse_any_size(
             model,
             processor,
             Image.fromarray(values),
@@ -125,7 +126,7 @@ def fuse_files(
     whole = photo_8_bit(photo, processor, overrides.pop("visible_range", None))
     region, covering, weights = infrared_in_photo(values, place, whole.size)
     limits = limits or percentile_limits(covering[weights > 0], processor)
-    pair = fuse_pair(
+    pair = fuse_any_size(
         model,
         processor,
         Image.fromarray(covering),
@@ -238,6 +239,6 @@ def photo_path(photo: FilePath | Image.Image) -> Path | Image.Image:
     return photo if isinstance(photo, Image.Image) else Path(photo)
 
 
-def coloured(pair: FusedPair, palette: str | None) -> Image.Image:
+def coloured(pair: FusedPair | FusedInStrips, palette: str | None) -> Image.Image:
     """The fused image, with what is hot in the palette's colours if one is named."""
-    return thermal_overlay(pair.image, seen_infrared(pair.inputs), palette) if palette else pair.image
+    return thermal_overlay(pair.image, pair.infrared(), palette) if palette else pair.image

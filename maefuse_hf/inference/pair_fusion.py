@@ -5,13 +5,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
+from tqdm import tqdm
 from transformers.feature_extraction_utils import BatchFeature
 
-from ..image_processing_maefuse import MaeFuseImageProcessor
+from ..colour import replace_luminance
+from ..image_files import opened_file, read_header
+from ..image_processing_maefuse import MaeFuseImageProcessor, require_finite
 from ..modeling_maefuse import MaeFuseModel, MaeFuseOutput
 from ..strategies import DEFAULT_CONTOUR, DEFAULT_FUSION, Contour, FusionStrategy
+from ..visualization.thermal_palette import seen_infrared
+from .pair_rows import PairRows
+from .strips import fused_strips
+
+LARGEST_HELD_WHOLE = 4_000_000
+"""Pixels of a pair above which it is fused in strips."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +31,22 @@ class FusedPair:
     inputs: BatchFeature
     outputs: MaeFuseOutput
     image: Image.Image
+
+    def infrared(self) -> np.ndarray:
+        """Infrared as the model saw it, at the visible image's size: (height, width) float32 in [0, 1]."""
+        return seen_infrared(self.inputs)
+
+
+@dataclass(frozen=True)
+class FusedInStrips:
+    """A pair that was fused in strips, and the fused image: RGB, of the visible image's size."""
+
+    pair: PairRows
+    image: Image.Image
+
+    def infrared(self) -> np.ndarray:
+        """Infrared as the model saw it: (height, width) float32 in [0, 1]."""
+        return self.pair.infrared()
 
 
 @torch.inference_mode()
@@ -41,3 +67,67 @@ def fuse_pair(
     inputs = processor(infrared=infrared, visible=visible, return_tensors="pt", **overrides).to(model.device)
     outputs = model(**inputs, fusion=fusion, contour=contour)
     return FusedPair(inputs, outputs, processor.post_process_image_fusion(outputs, inputs)[0])
+
+
+def fuse_in_strips(
+    model: MaeFuseModel,
+    processor: MaeFuseImageProcessor,
+    infrared: Path | Image.Image,
+    visible: Path | Image.Image,
+    fusion: FusionStrategy = DEFAULT_FUSION,
+    contour: Contour = DEFAULT_CONTOUR,
+    progress: bool = True,
+    **overrides: Any,
+) -> FusedInStrips:
+    """The image of `fuse_pair`, of a pair of any size: besides the pair's pixels and the image, memory grows with its
+    width and a small part of its area. For a processor that neither resizes nor keeps to 8 bits.
+
+    Args:
+        progress: show a bar.
+        others: as in `fuse_pair`.
+
+    Raises:
+        OSError, ValueError: what `fuse_pair` raises.
+    """
+    pair = PairRows(processor, infrared, visible, **overrides)
+    height, width = pair.size
+    image, top = Image.new("RGB", (width, height)), 0
+    with tqdm(total=height, unit="row", disable=not progress) as bar:
+        for strip in fused_strips(model, pair, fusion, contour):
+            luminance = strip[0].cpu().numpy()
+            require_finite(luminance)
+            rgb = replace_luminance(pair.colours(top, top + luminance.shape[1]), luminance)
+            image.paste(Image.fromarray(np.ascontiguousarray(np.moveaxis(rgb, 0, -1))), (0, top))
+            top += luminance.shape[1]
+            bar.update(luminance.shape[1])
+    return FusedInStrips(pair, image)
+
+
+def fuse_any_size(
+    model: MaeFuseModel,
+    processor: MaeFuseImageProcessor,
+    infrared: Path | Image.Image,
+    visible: Path | Image.Image,
+    fusion: FusionStrategy = DEFAULT_FUSION,
+    contour: Contour = DEFAULT_CONTOUR,
+    **overrides: Any,
+) -> FusedPair | FusedInStrips:
+    """`fuse_pair`, or of a pair of more than `LARGEST_HELD_WHOLE` pixels `fuse_in_strips`, where the processor lets it.
+
+    Raises:
+        OSError, ValueError: what both raise.
+    """
+    settings = processor.settings(**overrides)
+    resizes = settings["size"] is not None and settings["do_resize"] is not False
+    if resizes or settings["eight_bit"] or pixel_count(visible) <= LARGEST_HELD_WHOLE:
+        return fuse_pair(model, processor, infrared, visible, fusion, contour, **overrides)
+    return fuse_in_strips(model, processor, infrared, visible, fusion, contour, **overrides)
+
+
+def pixel_count(image: Path | Image.Image) -> int:
+    """How many pixels an image has; of a file by its header."""
+    if isinstance(image, Image.Image):
+        return image.width * image.height
+    name = f"visible ({image})"
+    with opened_file(image, name) as file, read_header(file, name) as header:
+        return header.width * header.height
