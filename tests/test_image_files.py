@@ -9,6 +9,7 @@ import pytest
 from conftest import ramp
 from foreign_images import png_bytes, ppm_bytes, tiff_bytes
 from PIL import EpsImagePlugin, Image, ImageCms
+from PIL.PngImagePlugin import PngImageFile
 
 from maefuse_hf import image_files
 from maefuse_hf.image_files import FORMATS, decode, image_suffixes, load_upright, open_image, write_image
@@ -95,7 +96,7 @@ class TestDamaged:
         def fail(*_, **__):
             raise error
 
-        target = (Image, "open") if when == "open" else (image_files.ImageOps, "exif_transpose")
+        target = (Image, "open") if when == "open" else (PngImageFile, "load")
         monkeypatch.setattr(*target, fail)
         with pytest.raises(OSError, match=rf"^{path}: cannot be read \(.+\)\. Copy or export") as caught:
             decode(path, str(path))

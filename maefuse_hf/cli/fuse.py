@@ -3,17 +3,20 @@
 
 import argparse
 import sys
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
 from ..cameras import UNITS, require_tiff_suffix, write_temperature_map
 from ..image_files import write_image
-from ..image_processing_maefuse import NoContentError
+from ..image_processing_maefuse import MaeFuseImageProcessor, NoContentError
 from ..inference.checkpoint import load_checkpoint
 from ..inference.file_fusion import fuse_files, photo_alone, require_temperatures
+from ..inference.pair_fusion import Turn
 from ..inference.pairs import PairPaths, match_pairs
+from ..modeling_maefuse import MaeFuseModel
 from ..registration import load_rig
 from ..visualization.thermal_palette import PALETTES
 from .options import (
@@ -25,8 +28,10 @@ from .options import (
     require_image_suffix,
     strategy_options,
 )
+from .turns import Turns, in_threads
 
 FOLDER_SUFFIX = ".png"
+WORKERS = 2
 # Options that `fuse_files` takes by the same name.
 SETTINGS = (
     "infrared_box",
@@ -85,12 +90,21 @@ def add_fuse(commands: Any) -> None:
     parser.add_argument(
         "--overwrite", action="store_true", help="of folders, fuse again what is in the output folder already"
     )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        default=WORKERS,
+        help=f"of folders, pairs that are worked on at once: while one is fused, others are read and written; each "
+        f"takes memory; default: {WORKERS}",
+    )
     parser.add_argument("--palette", choices=PALETTES, help="colour what is hot by this thermal palette")
     parser.set_defaults(command=run_fuse)
 
 
 def run_fuse(options: argparse.Namespace) -> int:
     """`maefuse fuse`: one pair, or all pairs of folders; what fails is reported and the rest is done."""
+    if options.workers < 1:
+        raise ValueError(f"--workers is {options.workers}. Give 1 or more.")
     given = [path for path in (options.infrared, options.visible) if path]
     for path in given:
         if not path.exists():
@@ -120,36 +134,64 @@ def run_fuse(options: argparse.Namespace) -> int:
     options.rig = load_rig(options.rig) if options.rig else None
     there = {pair for pair, output in outputs.items() if in_folders and not options.overwrite and is_written(output)}
     left = {pair: output for pair, output in outputs.items() if pair not in there}
-    notes = []
+    outcomes: list[Outcome] = []
     if left:
         make_folder(options.output if in_folders else options.output.parent)
         model, processor = load_checkpoint(options.model, options.device, DTYPES[options.dtype])
-    settings = {name: getattr(options, name) for name in SETTINGS}
-    written = 0
-    for pair, output in tqdm(left.items(), unit="pair", disable=len(outputs) == 1):
-        files = (pair.infrared, pair.visible) if options.visible else (pair.infrared,)
-        try:
-            try:
-                fused = fuse_files(model, processor, *files, **settings)
-                if options.temperature_map:
-                    temperatures = require_temperatures(fused.thermal, pair.infrared)
-                    write_temperature_map(options.temperature_map, temperatures)
-                image = fused.image
-            except NoContentError as error:
-                # in a video the shutter closes now and then, and a frame that is left out would shift all others
-                if not in_folders or not error.name.startswith("infrared"):
-                    raise
-                image = photo_alone(processor, *files)
-                notes.append(f"{pair.name}: {error} The visible image was written as it is.")
-            write_image(image, output)
-            written += 1
-        except (OSError, ValueError) as error:
-            failures.append(f"{pair.name}: {error}")
+        turns = Turns()
+
+        def fuse_one(pair: PairPaths) -> Outcome:
+            return fuse_to_file(model, processor, pair, left[pair], options, in_folders, turns)
+
+        with closing(in_threads(fuse_one, left, options.workers, turns)) as results:
+            outcomes += tqdm(results, total=len(left), unit="pair", disable=len(outputs) == 1)
+    notes = [outcome.note for outcome in outcomes if outcome.note]
+    failures += [outcome.failure for outcome in outcomes if outcome.failure]
+    written = sum(not outcome.failure for outcome in outcomes)
     for message in (*notes, *failures):
         print(f"maefuse: {message}", file=sys.stderr)
     if in_folders:
         print(summary(written, len(there), len(failures), len(notes), options.output))
     return 1 if failures else 0
+
+
+class Outcome(NamedTuple):
+    """What came of one pair: a sentence where something is to be said, and where it could not be written."""
+
+    note: str = ""
+    failure: str = ""
+
+
+def fuse_to_file(
+    model: MaeFuseModel,
+    processor: MaeFuseImageProcessor,
+    pair: PairPaths,
+    output: Path,
+    options: argparse.Namespace,
+    in_folders: bool,
+    turn: Turn,
+) -> Outcome:
+    """Read a pair, fuse it in its turn and write the image; what is wrong with it is told and not raised."""
+    files = (pair.infrared, pair.visible) if options.visible else (pair.infrared,)
+    settings = {name: getattr(options, name) for name in SETTINGS}
+    note = ""
+    try:
+        try:
+            fused = fuse_files(model, processor, *files, turn=turn, progress=not in_folders, **settings)
+            if options.temperature_map:
+                temperatures = require_temperatures(fused.thermal, pair.infrared)
+                write_temperature_map(options.temperature_map, temperatures)
+            image = fused.image
+        except NoContentError as error:
+            # in a video the shutter closes now and then, and a frame that is left out would shift all others
+            if not in_folders or not error.name.startswith("infrared"):
+                raise
+            image = photo_alone(processor, *files)
+            note = f"{pair.name}: {error} The visible image was written as it is."
+        write_image(image, output)
+    except (OSError, ValueError) as error:
+        return Outcome(failure=f"{pair.name}: {error}")
+    return Outcome(note)
 
 
 def require_map_of_its_own(temperature_map: Path, output: Path, sources: list[Path], in_folders: bool) -> None:

@@ -3,16 +3,18 @@ thermal cameras write."""
 
 from .checkpoint import SHIPPED_CHECKPOINT, load_checkpoint, torch_device
 from .file_fusion import FusedFiles, fuse_files
-from .pair_fusion import FusedPair, fuse_pair
+from .pair_fusion import FusedInStrips, FusedPair, fuse_in_strips, fuse_pair
 from .pairs import PairPaths, find_pairs, images_by_name, match_pairs
 
 __all__ = [
     "SHIPPED_CHECKPOINT",
     "FusedFiles",
+    "FusedInStrips",
     "FusedPair",
     "PairPaths",
     "find_pairs",
     "fuse_files",
+    "fuse_in_strips",
     "fuse_pair",
     "images_by_name",
     "load_checkpoint",

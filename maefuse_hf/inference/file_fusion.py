@@ -21,7 +21,7 @@ from ..registration import Rig
 from ..strategies import DEFAULT_CONTOUR, DEFAULT_FUSION, Contour, FusionStrategy
 from ..visualization.thermal_palette import thermal_overlay
 from .coverage import blend_into_photo, infrared_in_photo
-from .pair_fusion import FusedInStrips, FusedPair, fuse_any_size
+from .pair_fusion import ANY_TIME, FusedInStrips, FusedPair, Turn, fuse_any_size
 
 logger = logging.get_logger(__name__)
 
@@ -61,6 +61,8 @@ def fuse_files(
     palette: str | None = None,
     fusion: FusionStrategy = DEFAULT_FUSION,
     contour: Contour = DEFAULT_CONTOUR,
+    turn: Turn = ANY_TIME,
+    progress: bool = False,
     **overrides: Any,
 ) -> FusedFiles:
     """Fuse a camera's file, or an infrared image and a photo, at the photo's size.
@@ -75,6 +77,8 @@ def fuse_files(
         temperature_range: °C that become black and white.
         palette: colours what is hot, as `thermal_overlay` does.
         fusion, contour: for the model.
+        turn: held while the model runs, for threads that share it.
+        progress: show a bar where a pair is so large that it is fused in strips.
         overrides: for the processor. Under `infrared_range` raw values are fused and not temperatures. With
             `resize_infrared` infrared covers the whole photo, whatever the camera says.
 
@@ -104,7 +108,9 @@ def fuse_files(
     if temperature_range:
         require_temperatures(thermal, infrared)
     if thermal is None and infrared_box is None and rig is None:
-        pair = fuse_any_size(model, processor, Path(infrared), photo_path(photo), fusion, contour, **overrides)
+        pair = fuse_any_size(
+            model, processor, Path(infrared), photo_path(photo), fusion, contour, turn, progress, **overrides
+        )
         return FusedFiles(coloured(pair, palette), pair, None, None)
 
     values, limits = infrared_values(thermal, infrared, temperature_range, overrides.pop("infrared_range", None))
@@ -118,6 +124,8 @@ def fuse_files(
             photo_path(photo),
             fusion,
             contour,
+            turn,
+            progress,
             infrared_range=limits,
             **overrides,
         )
@@ -133,6 +141,8 @@ def fuse_files(
         whole.crop(region),
         fusion,
         contour,
+        turn,
+        progress,
         infrared_range=limits,
         **overrides,
     )

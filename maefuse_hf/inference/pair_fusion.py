@@ -1,9 +1,10 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
 """One pair of images through processor, model and back."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -19,6 +20,11 @@ from ..strategies import DEFAULT_CONTOUR, DEFAULT_FUSION, Contour, FusionStrateg
 from ..visualization.thermal_palette import seen_infrared
 from .pair_rows import PairRows
 from .strips import fused_strips
+
+Turn: TypeAlias = AbstractContextManager[Any]
+
+ANY_TIME: Turn = nullcontext()
+"""The turn of a model that nobody else uses."""
 
 LARGEST_HELD_WHOLE = 4_000_000
 """Pixels of a pair above which it is fused in strips."""
@@ -57,15 +63,23 @@ def fuse_pair(
     visible: Path | Image.Image,
     fusion: FusionStrategy = DEFAULT_FUSION,
     contour: Contour = DEFAULT_CONTOUR,
+    turn: Turn = ANY_TIME,
     **overrides: Any,
 ) -> FusedPair:
-    """Fuse one pair on the model's device; `fusion` and `contour` go to the model, `overrides` to the processor.
+    """Fuse one pair on the model's device.
+
+    Args:
+        infrared, visible: files or images.
+        fusion, contour: for the model.
+        turn: held while the model runs, for threads that share it.
+        overrides: for the processor.
 
     Raises:
         OSError, ValueError: what processor and model raise for images that cannot be used.
     """
     inputs = processor(infrared=infrared, visible=visible, return_tensors="pt", **overrides).to(model.device)
-    outputs = model(**inputs, fusion=fusion, contour=contour)
+    with turn:
+        outputs = model(**inputs, fusion=fusion, contour=contour)
     return FusedPair(inputs, outputs, processor.post_process_image_fusion(outputs, inputs)[0])
 
 
@@ -76,6 +90,7 @@ def fuse_in_strips(
     visible: Path | Image.Image,
     fusion: FusionStrategy = DEFAULT_FUSION,
     contour: Contour = DEFAULT_CONTOUR,
+    turn: Turn = ANY_TIME,
     progress: bool = True,
     **overrides: Any,
 ) -> FusedInStrips:
@@ -92,9 +107,11 @@ def fuse_in_strips(
     pair = PairRows(processor, infrared, visible, **overrides)
     height, width = pair.size
     image, top = Image.new("RGB", (width, height)), 0
+    strips = fused_strips(model, pair, fusion, contour)
     with tqdm(total=height, unit="row", disable=not progress) as bar:
-        for strip in fused_strips(model, pair, fusion, contour):
-            luminance = strip[0].cpu().numpy()
+        while top < height:
+            with turn:
+                luminance = next(strips)[0].cpu().numpy()
             require_finite(luminance)
             rgb = replace_luminance(pair.colours(top, top + luminance.shape[1]), luminance)
             image.paste(Image.fromarray(np.ascontiguousarray(np.moveaxis(rgb, 0, -1))), (0, top))
@@ -110,9 +127,13 @@ def fuse_any_size(
     visible: Path | Image.Image,
     fusion: FusionStrategy = DEFAULT_FUSION,
     contour: Contour = DEFAULT_CONTOUR,
+    turn: Turn = ANY_TIME,
+    progress: bool = False,
     **overrides: Any,
 ) -> FusedPair | FusedInStrips:
     """`fuse_pair`, or of a pair of more than `LARGEST_HELD_WHOLE` pixels `fuse_in_strips`, where the processor lets it.
+
+    Arguments are as in both.
 
     Raises:
         OSError, ValueError: what both raise.
@@ -120,8 +141,8 @@ def fuse_any_size(
     settings = processor.settings(**overrides)
     resizes = settings["size"] is not None and settings["do_resize"] is not False
     if resizes or settings["eight_bit"] or pixel_count(visible) <= LARGEST_HELD_WHOLE:
-        return fuse_pair(model, processor, infrared, visible, fusion, contour, **overrides)
-    return fuse_in_strips(model, processor, infrared, visible, fusion, contour, **overrides)
+        return fuse_pair(model, processor, infrared, visible, fusion, contour, turn, **overrides)
+    return fuse_in_strips(model, processor, infrared, visible, fusion, contour, turn, progress, **overrides)
 
 
 def pixel_count(image: Path | Image.Image) -> int:
