@@ -100,7 +100,7 @@ def run(folder, endpoint, commands):
         cwd=folder,
         env=environment | {"PYTHONPATH": root, "OMP_NUM_THREADS": "1"},
         check=True,
-        timeout=120,
+        timeout=280,
     )
     return json.loads((folder / "results.json").read_text())
 
