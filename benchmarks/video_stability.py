@@ -198,7 +198,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure how steady fused videos are.")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for table and plot")
     parser.add_argument("--model", help="folder or Hub name; default: the checkpoint that ships")
-    parser.add_argument("--frames", type=int, default=20)
+    parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--size", default="320x240", help="width x height")
     parser.add_argument("--write-docs", type=Path, metavar="PAGE", help="write tables and plot into this page too")
     options = parser.parse_args()

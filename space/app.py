@@ -17,6 +17,7 @@ from upkeep import choose_cache, keep_deleting, leave_on_sigterm
 CACHE = choose_cache()
 
 import gradio as gr
+from clips import BOUNDS, CLIP_SUFFIXES
 from fusing import GAMMA_RANGE, MOST_PIXELS, NO_PALETTE, SIZE_LIMIT_RANGE, DemoFusion, Settings
 from handlers import EXAMPLES, Handlers, UploadedFile
 from theme import CSS, THEME
@@ -52,6 +53,10 @@ Autoencoders for Infrared and Visible Image Fusion via Guided Training*.
 NUMBERS_TEXT = """
 Measured on brightness, without colour and palette, with infrared as the model saw it. An image alone keeps all of
 itself, so it can lead in VIF or Qabf and yet show nothing of the other.
+"""
+CLIP_TEXT = f"""
+Two videos of the same view, up to {LARGEST_FILE.upper()} each. {BOUNDS} Each frame gets the infrared frame nearest in
+time, infrared is stretched over it, the sound is kept, and brightness is held steady. Longer videos: `maefuse video`.
 """
 CONTOUR_LABELS = {"cfm": "learned from both", "infrared": "infrared", "visible": "the photo"}
 STRATEGY_TEXTS = {
@@ -100,6 +105,9 @@ def build(fuser: DemoFusion) -> gr.Blocks:
                     label="Resize infrared to the photo",
                     info="If their sizes differ though both show the same view. It stretches, it does not align.",
                 )
+                gr.Markdown(
+                    "A thermal camera's file (radiometric JPEG) that holds the photo is enough: remove the photo."
+                )
                 button = gr.Button("Fuse", variant="primary", elem_id="fuse")
                 examples = gr.Examples(
                     [list(pair) for pair in example_pairs()],
@@ -142,6 +150,18 @@ def build(fuser: DemoFusion) -> gr.Blocks:
                 min_width=300,
                 info="Longest side the model works at: more is sharper and slower. The result keeps the photo's size.",
             )
+        with gr.Accordion("A short clip", open=False, elem_id="clip"):
+            gr.Markdown(CLIP_TEXT)
+            with gr.Row():
+                infrared_clip, visible_clip = (
+                    gr.File(label=label, file_types=list(CLIP_SUFFIXES), type="filepath", height=120, min_width=200)
+                    for label in ("Infrared video", "The photo's video")
+                )
+                offset = gr.Number(
+                    0, label="Offset (seconds)", step=0.1, info="By how much later infrared was started.", min_width=160
+                )
+            clip_button = gr.Button("Fuse the clip", elem_id="fuse-clip")
+            clip = gr.Video(label="Fused clip", interactive=False, elem_id="fused-clip")
         with gr.Tabs(overflow_behavior="wrap"):
             with gr.Tab("About") as about_tab:
                 gr.Markdown(ABOUT)
@@ -187,6 +207,9 @@ def build(fuser: DemoFusion) -> gr.Blocks:
                 fused.success(partial(look_if_open, name, look), [opened, job], shown, **hidden, **model)
 
         fuse_when(button.click, api_name="fuse")
+        clip_button.click(
+            handlers.clip, [infrared_clip, visible_clip, offset], clip, preprocess=False, **hidden, **model
+        )
         # not as the inputs' values: these would be the API's defaults
         loaded = page.load(lambda: example_pairs()[0], None, [infrared, visible], show_progress="hidden", **hidden)
         fuse_when(loaded.then, **hidden)

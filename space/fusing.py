@@ -11,10 +11,13 @@ from PIL import Image, ImageOps
 from transformers.feature_extraction_utils import BatchFeature
 
 from maefuse_hf import MaeFuseImageProcessor, MaeFuseModel, MaeFuseOutput, image_files
+from maefuse_hf.cameras import open_infrared
 from maefuse_hf.colour import to_uint8
 from maefuse_hf.false_colour import heat_of
 from maefuse_hf.image_files import FORMATS_TEXT
 from maefuse_hf.image_processing_maefuse import to_channels_first
+from maefuse_hf.inference.coverage import blend_into_photo, infrared_in_photo
+from maefuse_hf.inference.file_fusion import infrared_values
 from maefuse_hf.strategies import CONTOURS, DEFAULT_CONTOUR, DEFAULT_FUSION, Contour, FusionStrategy
 from maefuse_hf.visualization import PALETTES, seen_infrared, thermal_overlay
 
@@ -78,11 +81,26 @@ def shortened(value: object) -> str:
 
 
 @dataclass(frozen=True)
+class Placed:
+    """Where the pair lies in the whole photo, where infrared covers only a part of it.
+
+    photo: RGB.
+    region: left, top, right, bottom.
+    weights: how much of the fused image each pixel of the region takes.
+    """
+
+    photo: Image.Image
+    region: tuple[int, int, int, int]
+    weights: np.ndarray
+
+
+@dataclass(frozen=True)
 class UploadedPair:
-    """Two images, opened and checked."""
+    """Two images, opened and checked; of a camera's file that knows where infrared lies, the part that it covers."""
 
     infrared: Image.Image
     visible: Image.Image
+    placed: Placed | None = None
 
 
 @dataclass(frozen=True)
@@ -137,11 +155,21 @@ class DemoFusion:
         """
         inputs = self.prepare(pair, settings)
         outputs = self.run(inputs, settings.contour, fusion)
-        return finish(self.processor.post_process_image_fusion(outputs, inputs)[0], inputs, settings)
+        image = self.processor.post_process_image_fusion(outputs, inputs)[0]
+        if pair.placed is None:
+            return finish(image, inputs, settings)
+        fused = finish(image, inputs, replace(settings, colour=True))
+        whole = blend_into_photo(pair.placed.photo, fused, pair.placed.region, pair.placed.weights)
+        return whole if settings.colour or settings.palette != NO_PALETTE else whole.convert("L")
 
     def seen(self, pair: UploadedPair, settings: Settings) -> Image.Image:
-        """The infrared image as the model sees it, grey, at the photo's size."""
-        return as_grey_image(seen_infrared(self.prepare(pair, settings)))
+        """The infrared image as the model sees it, grey, at the photo's size; black where it does not reach."""
+        seen = as_grey_image(seen_infrared(self.prepare(pair, settings)))
+        if pair.placed is None:
+            return seen
+        whole = Image.new("L", pair.placed.photo.size)
+        whole.paste(seen, pair.placed.region[:2])
+        return whole
 
 
 def finish(image: Image.Image, inputs: BatchFeature, settings: Settings) -> Image.Image:
@@ -153,12 +181,30 @@ def finish(image: Image.Image, inputs: BatchFeature, settings: Settings) -> Imag
 
 
 def open_pair(infrared: str | None, visible: str | None) -> UploadedPair:
-    """Open two uploaded files.
+    """Open two uploaded files, or a thermal camera's file that holds both images.
 
     Raises:
-        OSError, ValueError: what `open_image` raises.
+        OSError, ValueError: what `open_image` raises, or there is no photo.
     """
-    return UploadedPair(open_image(infrared, "infrared image"), open_image(visible, "photo"))
+    image = open_image(infrared, "infrared image")
+    assert infrared is not None  # `open_image` has asked for it
+    try:
+        thermal = open_infrared(infrared)
+    except (OSError, ValueError) as error:
+        # without a word about where it lies
+        raise type(error)(str(error).replace(infrared, "The infrared image")) from error
+    if thermal is None:
+        return UploadedPair(image, open_image(visible, "photo"))
+    values = infrared_values(thermal, "The infrared image", None, None)[0].astype(np.float32)
+    if visible is not None:
+        return UploadedPair(Image.fromarray(values), open_image(visible, "photo"))
+    if thermal.visible is None:
+        raise ValueError(f"The photo is missing: {thermal.camera} stored none in this file. Give the photo too.")
+    photo = thermal.visible.convert("RGB")
+    if thermal.infrared_box is None:
+        return UploadedPair(Image.fromarray(values), photo)
+    region, covering, weights = infrared_in_photo(values, thermal.infrared_box, photo.size)
+    return UploadedPair(Image.fromarray(covering), photo.crop(region), Placed(photo, region, weights))
 
 
 def open_image(path: str | None, name: str) -> Image.Image:
@@ -169,7 +215,10 @@ def open_image(path: str | None, name: str) -> Image.Image:
         ValueError: if none came, or it has too many pixels.
     """
     if path is None:
-        raise ValueError(f"The {name} is missing. Give both: a thermal image and a photo of the same scene.")
+        raise ValueError(
+            f"The {name} is missing. Give both: a thermal image and a photo of the same scene, or a "
+            "radiometric file in which a thermal camera stored both."
+        )
     try:
         content = Path(path).read_bytes()
     except FileNotFoundError as error:
@@ -205,10 +254,15 @@ def doubts(pair: UploadedPair) -> list[str]:
 
 
 def upright_photo(pair: UploadedPair) -> Image.Image:
-    """The photo as it is to be looked at: upright, and its colours in sRGB."""
+    """The photo as it is to be looked at: upright, and its colours in sRGB; of a part, that part."""
     upright = ImageOps.exif_transpose(pair.visible)
     in_colours = not upright.mode.startswith(("1", "L", "I", "F"))
     return image_files.as_srgb(upright, "The photo") if in_colours and "icc_profile" in upright.info else upright
+
+
+def whole_photo(pair: UploadedPair) -> Image.Image:
+    """As `upright_photo`, and the whole photo where infrared covers a part of it."""
+    return upright_photo(pair) if pair.placed is None else pair.placed.photo
 
 
 def check_sizes(pair: UploadedPair, settings: Settings) -> None:

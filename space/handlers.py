@@ -4,12 +4,14 @@ import functools
 import html
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import gradio as gr
 import numpy as np
 import torch
+from clips import CLIP_SUFFIXES, MOST_FRAMES, fuse_clip
 from fusing import (
     NO_PALETTE,
     DemoFusion,
@@ -20,6 +22,7 @@ from fusing import (
     open_image,
     open_pair,
     upright_photo,
+    whole_photo,
 )
 from gradio.data_classes import ImageData
 from insights import blend_weight_image, enlarged, feature_images, has_blend_weights, infrared_blend_weights
@@ -41,6 +44,8 @@ Job = tuple[str, str, Settings]
 
 EXAMPLES = Path(__file__).parent / "examples"
 FUSED_NAME = "fused.png"
+FUSED_CLIP_NAME = "fused.mp4"
+PROGRESS = gr.Progress()
 LONGEST_SHOWN = 1600
 """Side by side in the slider larger images are reduced to this; the download is not."""
 
@@ -100,6 +105,7 @@ class Handlers:
         self.numbers_of = on_gpu(self.numbers_here)
         self.insights_of = on_gpu(self.insights_here)
         self.strategies_of = on_gpu(self.strategies_here)
+        self.clip_of = on_gpu(partial(fuse_clip, fuser))
         self.fuse_example = functools.lru_cache(REMEMBERED_EXAMPLES)(self.fuse_files)
 
     @said
@@ -117,8 +123,9 @@ class Handlers:
         """Fuse a registered infrared (thermal) and visible image of one scene into one image that shows both.
 
         Args:
-            infrared: the thermal image, 8 or 16 bit, hot things bright; of the photo's size, or see resize_infrared.
-            visible: the photo of the same view, colour or grey.
+            infrared: the thermal image, 8 or 16 bit, hot things bright; of the photo's size, or see resize_infrared. Or
+                the radiometric JPEG of a thermal camera.
+            visible: the photo of the same view, colour or grey; not needed if the camera's file holds it.
             colour: True keeps the photo's colours, False gives a grey image.
             palette: colours what is hot: none, ironbow, rainbow, arctic or red-hot.
             infrared_gamma: exponent applied to infrared before fusion, 0.2 to 3; below 1 brings out dark detail.
@@ -143,7 +150,7 @@ class Handlers:
         """After a fusion: both sliders, the file to download, and the job, for the tabs that look closer."""
         files, chosen = (self.path_of(infrared), self.path_of(visible)), Settings(*settings)
         pair = open_pair(*files)
-        before = shown(self.fuser.seen(pair, chosen)), shown(upright_photo(pair))
+        before = shown(self.fuser.seen(pair, chosen)), shown(whole_photo(pair))
         path = self.path_of(fused)
         with open_image(path, "fused image") as image:
             after = shown(image)
@@ -163,6 +170,29 @@ class Handlers:
     def strategies(self, job: Job | None) -> tuple[Image.Image | None, ...]:
         """The same pair fused by each of `FUSION_STRATEGIES`."""
         return self.strategies_of(job) if job else (None,) * len(FUSION_STRATEGIES)
+
+    @said
+    def clip(self, infrared: Upload, visible: Upload, offset: float, progress: gr.Progress = PROGRESS) -> str:
+        """The beginning of two videos, fused."""
+        files = self.clip_path_of(infrared), self.clip_path_of(visible)
+        target = Path(tempfile.mkdtemp(dir=self.folder)) / FUSED_CLIP_NAME
+        done = 0
+
+        def count(frames: int) -> None:
+            nonlocal done
+            done += frames
+            progress((done, MOST_FRAMES), unit="frames")
+
+        for sentence in self.clip_of(*files, offset, target, count):
+            gr.Warning(html.escape(sentence, quote=False), title="Fused, but")
+        return str(target)
+
+    def clip_path_of(self, upload: Upload) -> str | None:
+        """As `path_of`, of a video, which must have a suffix of one."""
+        path = self.path_of(upload)
+        if path is not None and Path(path).suffix.lower() not in CLIP_SUFFIXES:
+            raise ValueError(f"A clip must be {', '.join(CLIP_SUFFIXES)}.")
+        return path
 
     def for_browsers(self, upload: Upload) -> Any:
         """A TIFF, which browsers do not show, as a PNG of the same pixels; anything else stays as it is."""

@@ -9,6 +9,7 @@ import app
 import gradio as gr
 import numpy as np
 import pytest
+from clips import MOST_FRAMES, SHORTEST_EDGE
 from conftest import small_model
 from fusing import DemoFusion, Settings
 from handlers import Handlers
@@ -35,7 +36,7 @@ def test_only_fuse_is_public(page):
 
 
 def test_whatever_runs_the_model_waits_for_it(page):
-    handlers = {"fuse", "numbers", "insights", "strategies"}
+    handlers = {"fuse", "numbers", "insights", "strategies", "clip"}
     running = [f for f in page.fns.values() if getattr(f.fn, "func", f.fn).__name__ in handlers | {"look_if_open"}]
     assert len(running) > len(handlers)
     assert {(function.concurrency_id, function.concurrency_limit) for function in running} == {("model", 1)}
@@ -60,6 +61,10 @@ def test_the_api_s_documentation_names_ranges_and_choices_as_they_are():
 def test_the_api_has_no_images_by_default(page):
     (fuse,) = (function for function in page.fns.values() if function.api_visibility == "public")
     assert [image.value for image in fuse.inputs[:2]] == [None, None]
+
+
+def test_the_bounds_of_a_clip_are_said_beforehand():
+    assert f"first {MOST_FRAMES} frames" in app.CLIP_TEXT and f"{SHORTEST_EDGE} pixels" in app.CLIP_TEXT
 
 
 def test_a_tab_is_brought_up_to_date_only_if_open():

@@ -1,4 +1,5 @@
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,13 +18,19 @@ from fusing import (
     open_pair,
     upright_photo,
     upright_size,
+    whole_photo,
 )
 from PIL import Image
 
 from maefuse_hf import MaeFuseImageProcessor, image_files
+from maefuse_hf.cameras import open_camera_file
 from maefuse_hf.example_scene.scene import render_example_pair
+from maefuse_hf.inference.file_fusion import fuse_files
 from maefuse_hf.inference.pair_fusion import fuse_pair
 from maefuse_hf.visualization.thermal_palette import thermal_overlay
+
+SAMPLES = Path(__file__).parent / "golden" / "cameras"
+AX8, E40 = SAMPLES / "FLIR_AX8.jpg", SAMPLES / "FLIR_E40.jpg"
 
 
 @pytest.fixture(scope="module")
@@ -222,3 +229,36 @@ class TestUprightPhoto:
         photo.info["icc_profile"] = b"of a wide display"
         monkeypatch.setattr(image_files, "as_srgb", lambda image, name: f"{name} of {image.size}")
         assert upright_photo(UploadedPair(pair.infrared, photo)) == f"The photo of {photo.size}"
+
+
+class TestCameraFile:
+    """A sample of a thermal camera that stored a photo, 640 × 480, and where infrared lies in it."""
+
+    def test_alone_it_is_a_pair(self, fuser):
+        whole = open_camera_file(AX8).visible
+        pair = open_pair(str(AX8), None)
+        expected = fuse_files(fuser.model, fuser.processor, AX8).image
+        assert np.array_equal(fuser.fuse(pair, Settings()), expected)
+        assert np.array_equal(whole_photo(pair), whole)
+        seen = np.asarray(fuser.seen(pair, Settings()))
+        left, top, right, bottom = pair.placed.region
+        assert seen.shape == (480, 640) and seen[:top].max() == 0 and seen[top:bottom, left:right].std() > 10
+        grey = fuser.fuse(pair, Settings(colour=False))
+        assert grey.mode == "L" and grey.size == (640, 480)
+
+    def test_with_a_photo_its_temperatures_count_and_not_the_coloured_preview(self, tmp_path, pair):
+        pair.visible.save(tmp_path / "photo.png")
+        given = open_pair(str(E40), str(tmp_path / "photo.png"))
+        assert np.array_equal(given.infrared, open_camera_file(E40).temperatures)
+        assert given.visible.size == pair.visible.size and given.placed is None
+
+    def test_what_is_missing_is_said_without_a_path(self, tmp_path):
+        with pytest.raises(ValueError, match="The photo is missing: FLIR E40 stored none in this file"):
+            open_pair(str(E40), None)
+        render_example_pair(68, 84)[0].save(tmp_path / "thermal.jpg")
+        with pytest.raises(ValueError, match=r"The photo is missing\. Give both.* or a radiometric file"):
+            open_pair(str(tmp_path / "thermal.jpg"), None)
+        (tmp_path / "cut.jpg").write_bytes(AX8.read_bytes()[:40000])
+        with pytest.raises(OSError) as error:
+            open_pair(str(tmp_path / "cut.jpg"), None)
+        assert str(tmp_path) not in str(error.value)

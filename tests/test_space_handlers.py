@@ -7,6 +7,7 @@ from conftest import small_model
 from fusing import DemoFusion, Settings
 from handlers import EXAMPLES, LONGEST_SHOWN, Handlers, is_example, said, shown
 from PIL import Image
+from videos import read_video, write_video
 
 from maefuse_hf import MaeFuseImageProcessor
 from maefuse_hf.example_scene.scene import render_example_pair
@@ -200,3 +201,30 @@ class TestForBrowsers:
             Path(uploads[0]["path"]).write_bytes(content)
         assert handlers.for_browsers(uploads[0]) == gr.skip()
         assert handlers.for_browsers(None) == gr.skip()
+
+
+class TestClip:
+    @pytest.fixture
+    def clips(self, handlers):
+        infrared, visible = (np.asarray(image.convert("RGB")) for image in render_example_pair(64, 80))
+        paths = [handlers.folder / name for name in ("thermal.mp4", "photo.mp4")]
+        for path, image in zip(paths, (infrared, visible)):
+            write_video(path, [image] * 3)
+        return [{"path": str(path)} for path in paths]
+
+    def test_a_clip(self, handlers, clips):
+        path = Path(handlers.clip(*clips, 0))
+        assert path.name == "fused.mp4" and handlers.folder in path.parents
+        assert len(read_video(path)) == 3
+
+    def test_what_is_left_out_is_said(self, handlers, clips):
+        with pytest.warns(UserWarning, match="frames before infrared begins"):
+            handlers.clip(*clips, 0.25)
+
+    def test_what_is_no_clip(self, handlers, clips, uploads):
+        with pytest.raises(gr.Error, match=r"A clip must be \.mp4, \.mov"):
+            handlers.clip(uploads[0], clips[1], 0)
+        with pytest.raises(gr.Error, match="The infrared video is missing"):
+            handlers.clip(None, clips[1], 0)
+        with pytest.raises(gr.Error, match="Only uploaded files are fused"):
+            handlers.clip({"path": "/etc/film.mp4"}, clips[1], 0)

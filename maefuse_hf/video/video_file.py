@@ -51,7 +51,7 @@ class VideoFile:
 
         self.name, self.keep_depth = str(source), keep_depth
         try:
-            self.container = av.open(self.name, format=kind, options=options or {})
+            self.container = av.open(self.name, format=kind, options={**self.safe(), **(options or {})})
         except (av.FFmpegError, OSError) as error:
             raise OSError(f"{source}: cannot be read as a video ({reason(error)}).") from error
         if not self.container.streams.video:
@@ -61,6 +61,10 @@ class VideoFile:
         self.rate = self.stream.average_rate or self.stream.guessed_rate or USUAL_RATE
         self.interval = float(1 / self.rate)
         self.start = (self.container.start_time or 0) / av.time_base
+
+    def safe(self) -> dict[str, str]:
+        """Options under which a file opens no address that is named in it."""
+        return {"protocol_whitelist": "file"} if Path(self.name).is_file() else {}
 
     def __enter__(self) -> "VideoFile":
         return self
