@@ -8,7 +8,7 @@ from maefuse_hf import MaeFuseImageProcessor
 from maefuse_hf.example_scene.scene import render_example_pair
 from maefuse_hf.inference import fuse_pair
 from maefuse_hf.registration import Rig
-from maefuse_hf.video.frame_fusion import NO_CONTENT, NO_VISIBLE_CONTENT, FrameFuser
+from maefuse_hf.video.frame_fusion import COLOURED, NO_CONTENT, NO_VISIBLE_CONTENT, STRETCHED, FrameFuser
 from maefuse_hf.video.frames import FramePair
 
 SCENE = render_example_pair(64, 80)
@@ -135,6 +135,16 @@ def test_infrared_of_another_size_covers_the_photo_or_lies_where_box_and_rig_say
         assert not np.array_equal(image[~outside], VISIBLE[~outside])
     with pytest.raises(ValueError, match="holds for infrared of 40×32"):
         FrameFuser(*model, place=rig).fuse(pairs([INFRARED]))
+
+
+def test_doubts_about_infrared_are_told(model):
+    coloured = np.stack([INFRARED, 255 - INFRARED, INFRARED], axis=-1)
+    (frame,) = FrameFuser(*model).fuse(pairs([coloured]))
+    assert frame.notes == (COLOURED,)
+    grey = np.repeat(INFRARED[..., None], 3, axis=2)
+    narrow = FrameFuser(*model).fuse(pairs([grey[:, :60]]))[0]
+    assert narrow.notes == (STRETCHED,)
+    assert FrameFuser(*model, place=(0, 0, 60, 64)).fuse(pairs([grey[:, :60]]))[0].notes == ()
 
 
 def test_a_rig_and_a_box_go_with_photos_that_are_made_smaller(model):

@@ -1,7 +1,7 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
 """Pairs of frames to fused frames, with what is remembered from one frame to the next."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -11,6 +11,7 @@ from PIL import Image
 
 from ..cameras import Box
 from ..colour import WHITE, rgb_to_luminance, to_uint8
+from ..false_colour import is_coloured
 from ..image_processing_maefuse import Limits, MaeFuseImageProcessor
 from ..inference.coverage import Region, blend_into_photo, border_gamma, infrared_in_photo
 from ..modeling_maefuse import MaeFuseModel
@@ -26,10 +27,21 @@ SMOOTHING = 2.0
 RANGE_SMOOTHING = 5.0
 """How many times longer the range of deep infrared is averaged. It moves all brightness at once."""
 
+SAME_PROPORTIONS = 0.03
+"""How much width / height may differ until it is said that infrared is stretched."""
+
 FLAT, FLAT_EXTREMES = 2 / WHITE, 8 / WHITE
 """Up to which contrast, between percentiles and in all, a frame shows nothing: noise and a codec's ripple are left."""
 
 NO_CONTENT = "infrared shows nothing, as under a closed shutter; the visible image was written as it is."
+COLOURED = (
+    "infrared is in colours; their luminance was taken for heat, though under most palettes hotter is not always "
+    "brighter. Record it in grey (white hot)."
+)
+STRETCHED = (
+    "infrared has other proportions than the visible video and was stretched over it. If it covers a part, say where: "
+    "--infrared-box or --rig."
+)
 NO_VISIBLE_CONTENT = "the visible image shows nothing; infrared was written in its place."
 
 
@@ -137,20 +149,30 @@ class FrameFuser:
         if infrared is None:
             notes = pair.notes if pair.infrared is None else (*pair.notes, NO_CONTENT)
             return PreparedPair(pair, None, photo, photo, None, None, photo, notes)
+        notes = (*pair.notes, *self.doubts(pair))
         visible, region, weights = photo, None, None
         if self.place is not None:
             place = resized_place(self.place, own.size, photo.size)
             region, infrared, weights = infrared_in_photo(infrared, place, photo.size)
             visible = photo.crop(region)
             if not shows_content(infrared):
-                notes = (*pair.notes, NO_CONTENT)
-                return PreparedPair(pair, None, photo, photo, None, None, photo, notes)
+                return PreparedPair(pair, None, photo, photo, None, None, photo, (*notes, NO_CONTENT))
         rgb = np.asarray(visible)
         if (rgb == rgb[0, 0]).all():
             alone = photo if region else Image.fromarray(to_uint8(infrared)).resize(photo.size).convert("RGB")
-            notes = (*pair.notes, NO_VISIBLE_CONTENT)
+            notes = (*notes, NO_VISIBLE_CONTENT)
             return PreparedPair(pair, infrared, visible, photo, region, weights, alone, notes)
-        return PreparedPair(pair, infrared, visible, photo, region, weights, None, pair.notes)
+        return PreparedPair(pair, infrared, visible, photo, region, weights, None, notes)
+
+    def doubts(self, pair: FramePair) -> Iterator[str]:
+        """What may be wrong with a pair that can be fused."""
+        if pair.infrared is None:
+            return
+        if pair.infrared.ndim == 3 and is_coloured(np.moveaxis(pair.infrared, -1, 0)):
+            yield COLOURED
+        (height, width), (photo_height, photo_width) = pair.infrared.shape[:2], pair.visible.shape[:2]
+        if self.place is None and abs(width * photo_height / (height * photo_width) - 1) > SAME_PROPORTIONS:
+            yield STRETCHED
 
     def shrunk(self, photo: Image.Image) -> Image.Image:
         """The photo with the shortest edge that is wanted."""
