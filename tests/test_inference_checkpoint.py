@@ -83,6 +83,15 @@ def test_a_checkpoint_by_path_and_dtype(tmp_path):
     assert processor.size_divisor == 8
 
 
+def test_attention_of_bfloat16_on_a_cpu(tmp_path):
+    for tile_size, kernel in ((4, "eager"), (None, "sdpa")):
+        small_model(tile_size=tile_size).save_pretrained(tmp_path)
+        MaeFuseImageProcessor(size_divisor=8).save_pretrained(tmp_path)
+        model, _ = load_checkpoint(tmp_path, "cpu", torch.bfloat16)
+        assert model.config._attn_implementation == model.decoder.block_config._attn_implementation == kernel
+        assert load_checkpoint(tmp_path, "cpu")[0].config._attn_implementation == "sdpa"
+
+
 def test_a_device_that_is_not_there():
     with pytest.raises(ValueError, match=r"Device 'cuda:99' cannot be used here .* There is cpu"):
         load_checkpoint(device="cuda:99")

@@ -31,6 +31,17 @@ def detail(image):
 
 
 class TestBlur:
+    @pytest.mark.parametrize("sigma", [0.4, 1.5, 16.0])
+    @pytest.mark.parametrize("size", [(1, 1), (5, 40), (33, 97), (130, 64)])
+    def test_is_the_convolution_with_the_edges_replicated(self, sigma, size):
+        images = torch.rand(2, 1, *size, generator=torch.Generator().manual_seed(0))
+        radius = math.ceil(3 * sigma)
+        kernel = torch.exp(-((torch.arange(-radius, radius + 1) / sigma) ** 2) / 2)
+        kernel = kernel / kernel.sum()
+        padded = torch.nn.functional.pad(images, [radius] * 4, mode="replicate")
+        expected = torch.nn.functional.conv2d(padded, torch.outer(kernel, kernel)[None, None])
+        assert torch.allclose(gaussian_blur(images, sigma), expected, atol=1e-6)
+
     def test_a_dot_becomes_the_gaussian(self):
         dot = torch.zeros(1, 1, 15, 15)
         dot[..., 7, 7] = 1

@@ -34,10 +34,11 @@ def load_checkpoint(
     source = SHIPPED_CHECKPOINT if model is None else model
     refuse_no_folder(source)
     place = torch_device(device)
-    return (
-        MaeFuseModel.from_pretrained(source, dtype=dtype).to(place).eval(),
-        MaeFuseImageProcessor.from_pretrained(source),
-    )
+    loaded = MaeFuseModel.from_pretrained(source, dtype=dtype).to(place).eval()
+    if place.type == "cpu" and dtype == torch.bfloat16 and loaded.config.tile_size is not None:
+        # torch's fused attention gains nothing from bfloat16 on a CPU; over a whole image, memory would grow
+        loaded.set_attn_implementation("eager")
+    return loaded, MaeFuseImageProcessor.from_pretrained(source)
 
 
 def refuse_no_folder(source: str | os.PathLike[str]) -> None:
