@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from transformers.utils import logging
 
+from .align import add_align
 from .compare import add_compare
 from .convert import add_convert
 from .demo import add_demo
@@ -36,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="maefuse", description="Fuse infrared and visible images of a scene.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    for add in (add_fuse, add_demo, add_evaluate, add_compare, add_convert, add_video, add_live):
+    for add in (add_fuse, add_demo, add_evaluate, add_compare, add_convert, add_align, add_video, add_live):
         add(commands)
     return parser
 

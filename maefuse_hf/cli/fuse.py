@@ -14,10 +14,11 @@ from ..image_files import write_image
 from ..image_processing_maefuse import MaeFuseImageProcessor, NoContentError
 from ..inference.checkpoint import load_checkpoint
 from ..inference.file_fusion import fuse_files, photo_alone, require_temperatures
+from ..inference.file_registration import register_files
 from ..inference.pair_fusion import Turn
 from ..inference.pairs import PairPaths, match_pairs
 from ..modeling_maefuse import MaeFuseModel
-from ..registration import load_rig
+from ..registration import Rig, load_rig
 from ..visualization.thermal_palette import PALETTES
 from .options import (
     DTYPES,
@@ -71,6 +72,11 @@ def add_fuse(commands: Any) -> None:
     )
     places.add_argument(
         "--rig", type=Path, metavar="JSON", help="where infrared lies, as `maefuse align` wrote it for this camera"
+    )
+    places.add_argument(
+        "--align",
+        action="store_true",
+        help="find where infrared lies in the photo of one pair, as `maefuse align` does",
     )
     parser.add_argument("--infrared-unit", choices=UNITS, help="unit of the pixels of an infrared image")
     ranges = parser.add_mutually_exclusive_group()
@@ -131,7 +137,7 @@ def run_fuse(options: argparse.Namespace) -> int:
     if options.temperature_map:
         require_map_of_its_own(options.temperature_map, options.output, sources, in_folders)
 
-    options.rig = load_rig(options.rig) if options.rig else None
+    options.rig = rig_of(options, in_folders)
     there = {pair for pair, output in outputs.items() if in_folders and not options.overwrite and is_written(output)}
     left = {pair: output for pair, output in outputs.items() if pair not in there}
     outcomes: list[Outcome] = []
@@ -153,6 +159,20 @@ def run_fuse(options: argparse.Namespace) -> int:
     if in_folders:
         print(summary(written, len(there), len(failures), len(notes), options.output))
     return 1 if failures else 0
+
+
+def rig_of(options: argparse.Namespace, in_folders: bool) -> Rig | None:
+    """Where infrared lies: from the rig file, or found in the one pair; None where neither is asked for."""
+    if not options.align:
+        return load_rig(options.rig) if options.rig else None
+    if in_folders:
+        raise ValueError(
+            "--align finds where infrared lies in one pair. For folders make a rig file of them first: maefuse align "
+            "INFRARED_FOLDER VISIBLE_FOLDER -o rig.json, then maefuse fuse with --rig rig.json."
+        )
+    rig = register_files([(options.infrared, options.visible)], infrared_unit=options.infrared_unit).rig
+    print(f"Infrared was found in the photo, score {rig.score:.2f}.")
+    return rig
 
 
 class Outcome(NamedTuple):

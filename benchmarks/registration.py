@@ -1,0 +1,224 @@
+# Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
+"""How well `maefuse align` finds known warps, and whether it refuses what it cannot find.
+
+python -m benchmarks.registration MSRS=pairs/MSRS RoadScene=pairs/RoadScene -o registration/
+
+Each pair is taken as its data set registered it. Infrared is turned (±5°), scaled (±8 %) and shifted (±25 px), in half
+of the cases its corners are moved too (a homography), and both images are cut so that nothing blank is seen. The error
+is the mean distance of infrared's four corners from where they belong. Infrared of another scene must be refused.
+"""
+
+import argparse
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from maefuse_hf.evaluation.table import as_markdown, as_text, table_of
+from maefuse_hf.inference import find_pairs
+from maefuse_hf.registration import RegistrationRefusedError, Rig, load_rig, register
+from maefuse_hf.registration.geometry import between_centres, corner_distance, corners, shift, similarity, transformed
+
+ROTATION, SCALE, SHIFT, CORNERS = 5.0, 0.08, 25.0, 0.02
+"""Largest warp: degrees, share, pixels, and how far a corner moves in a homography as a share of the width."""
+
+LIMITS = 2, 3, 5
+WRONG, ELSEWHERE = 5, 15
+"""Errors in pixels above which an accepted transform is wrong, and at which infrared lies in another place."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What came of one pair. `error` is None where no transform was found, and for infrared of another scene."""
+
+    data: str
+    pair: str
+    model: str
+    mismatched: bool
+    accepted: bool
+    score: float
+    error: float | None
+    seconds: float
+
+
+def random_warp(rng: np.random.Generator, size: tuple[int, int], model: str) -> np.ndarray:
+    """A warp about the middle of an image of (width, height), (3, 3)."""
+    middle = np.array(size) / 2
+    angle, scale = np.radians(rng.uniform(-ROTATION, ROTATION)), 1 + rng.uniform(-SCALE, SCALE)
+    warp = shift(*(middle + rng.uniform(-SHIFT, SHIFT, 2))) @ similarity(scale, angle) @ shift(*-middle)
+    if model == "homography":
+        places = corners(size)
+        moved = places + rng.uniform(-CORNERS, CORNERS, (4, 2)) * size[0]
+        warp = warp @ cv2.getPerspectiveTransform(places.astype(np.float32), moved.astype(np.float32))
+    return warp
+
+
+def cut(
+    infrared: np.ndarray, visible: np.ndarray, warp: np.ndarray, reference: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Warped infrared and the photo, cut about the middle as large as all of infrared is seen, and the true transform.
+
+    Args:
+        reference: (3, 3), where unwarped infrared lies in the photo.
+    """
+    height, width = visible.shape
+    shares = np.linspace(1, 0.3, 141)
+    left, top = next(
+        (left, top)
+        for left, top in (np.ceil((1 - share) / 2 * np.array((width, height))) for share in shares)
+        if seen(transformed(warp, corners((width - 2 * left, height - 2 * top)) + np.array((left, top))), width, height)
+    )
+    part = np.s_[int(top) : height - int(top), int(left) : width - int(left)]
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
+    warped = cv2.warpPerspective(infrared, between_centres(warp), (width, height), flags=flags)
+    return warped[part], visible[part], shift(-left, -top) @ reference @ warp @ shift(left, top)
+
+
+def seen(places: np.ndarray, width: int, height: int) -> bool:
+    """Whether all places lie in an image."""
+    return bool(((places >= 0) & (places <= (width, height))).all())
+
+
+def measure(
+    data: str, pair: str, infrared: np.ndarray, visible: np.ndarray, truth: np.ndarray | None, model: str
+) -> Case:
+    """Register one pair; without a true transform it should be refused."""
+    start = time.perf_counter()
+    try:
+        registration, accepted = register(infrared, visible, model), True
+    except RegistrationRefusedError as refused:
+        registration, accepted = refused.registration, False
+    seconds = time.perf_counter() - start
+    error = None
+    if truth is not None and registration is not None:
+        error = corner_distance(registration.rig.transform, truth, registration.rig.infrared_size)
+    score = registration.rig.score if registration else 0.0
+    return Case(data, pair, model, truth is None, accepted, score, error, seconds)
+
+
+def summary(cases: list[Case]) -> list[str]:
+    """A row of the table: shares of the registered pairs in %, refused ones counting as not found."""
+    true, foreign = [case for case in cases if not case.mismatched], [case for case in cases if case.mismatched]
+    errors = np.array([np.inf if case.error is None else case.error for case in true])
+    accepted = np.array([case.accepted for case in true])
+    shares = [np.mean(accepted & (errors < limit)) for limit in LIMITS]
+    shares += [1 - accepted.mean()]
+    shares += [np.mean(accepted & (errors > limit)) for limit in (WRONG, ELSEWHERE)]
+    shares += [np.mean([case.accepted for case in foreign]) if foreign else np.nan]
+    middle = np.median(errors[accepted]) if accepted.any() else np.nan
+    seconds = np.mean([case.seconds for case in cases])
+    return [str(len(true)), *(f"{100 * share:.0f}" for share in shares), f"{middle:.1f}", f"{seconds:.1f}"]
+
+
+HEADS = [
+    "data, warp",
+    "pairs",
+    *(f"< {limit} px" for limit in LIMITS),
+    "refused",
+    f"accepted > {WRONG} px",
+    f"accepted > {ELSEWHERE} px",
+    "accepted of another scene",
+    "median px",
+    "s a pair",
+]
+
+
+def grey(path: Path) -> np.ndarray:
+    """An image file's luminance, (H, W) of 8 bits."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("L"))
+
+
+def plot(cases: list[Case], path: Path) -> None:
+    """Errors of accepted pairs as a cumulative curve, and scores of pairs and of foreign infrared."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(10, 4), constrained_layout=True)
+    for data in dict.fromkeys(case.data for case in cases):
+        own = [case for case in cases if case.data == data and not case.mismatched]
+        errors = np.sort([case.error for case in own if case.accepted and case.error is not None])
+        left.step([0, *errors, 20], [*np.arange(len(errors) + 1), len(errors)] / np.float64(len(own)) * 100, label=data)
+    left.set(xlim=(0, 15), ylim=(0, 100), xlabel="mean corner error in px", ylabel="% of the pairs, accepted")
+    left.axvline(3, color="grey", linewidth=0.8, linestyle=":")
+    left.legend()
+    bins = np.linspace(0, 1, 41)
+    right.hist([case.score for case in cases if not case.mismatched], bins, alpha=0.6, label="pairs")
+    right.hist([case.score for case in cases if case.mismatched], bins, alpha=0.6, label="infrared of another scene")
+    right.set(xlabel="score", ylabel="pairs")
+    right.legend()
+    figure.savefig(path, dpi=110)
+
+
+def named_folder(text: str) -> tuple[str, Path]:
+    """`NAME=FOLDER`."""
+    name, _, folder = text.partition("=")
+    return (name, Path(folder)) if folder else (Path(text).name, Path(text))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folders", type=named_folder, nargs="+", metavar="NAME=FOLDER")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for registration.json, .md and .png")
+    parser.add_argument("--pairs", type=int, default=40, help="of each folder; in smaller ones pairs get several warps")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--name-contains", default="", help="take only pairs with this in their name")
+    parser.add_argument(
+        "--reference",
+        type=named_folder,
+        action="append",
+        default=[],
+        metavar="NAME=RIG",
+        help="true place of infrared in that folder's photos, where the data set's own registration is known to be off",
+    )
+    options = parser.parse_args()
+    options.output.mkdir(parents=True, exist_ok=True)
+    references = {name: load_rig(path) for name, path in options.reference}
+    cases: list[Case] = []
+    for data, folder in options.folders:
+        pairs = [pair for pair in find_pairs(folder)[0] if options.name_contains in pair.name]
+        rng = np.random.default_rng(options.seed)
+        order = np.resize(rng.permutation(len(pairs)), options.pairs)
+        for number, index in enumerate(tqdm(order, desc=data, unit="pair")):
+            # neighbours in a list may show one place
+            pair, other = pairs[index], pairs[(index + len(pairs) // 2) % len(pairs)]
+            visible = grey(pair.visible)
+            model = ("similarity", "homography")[number % 2]
+            size = visible.shape[1], visible.shape[0]
+            warp = random_warp(rng, size, model)
+            reference = reference_of(references.get(data), size)
+            infrared, photo, truth = cut(grey(pair.infrared), visible, warp, reference)
+            cases.append(measure(data, pair.name, infrared, photo, truth, model))
+            if other.name != pair.name:
+                foreign = np.asarray(Image.fromarray(grey(other.infrared)).resize(size))
+                infrared, photo, _ = cut(foreign, visible, warp, reference)
+                cases.append(measure(data, f"{pair.name}, {other.name}", infrared, photo, None, model))
+    rows = []
+    for data, _ in options.folders:
+        for model in ("similarity", "homography"):
+            chosen = [case for case in cases if (case.data, case.model) == (data, model)]
+            rows.append([f"{data}, {model}", *summary(chosen)])
+    (options.output / "registration.json").write_text(json.dumps([asdict(case) for case in cases], indent=1))
+    plot(cases, options.output / "registration.png")
+    table = table_of(HEADS, rows)
+    (options.output / "registration.md").write_text(as_markdown(table) + "\n")
+    print(as_text(table))
+
+
+def reference_of(rig: Rig | None, size: tuple[int, int]) -> np.ndarray:
+    """Where unwarped infrared lies: as the rig says, else exactly on the photo."""
+    if rig is None:
+        return np.eye(3)
+    rig.require_sizes(size, size)
+    return rig.transform
+
+
+if __name__ == "__main__":
+    main()
