@@ -163,9 +163,10 @@ class TestRuns:
 class TestReport:
     def test_what_is_missing_is_named(self, tmp_path, capsys):
         arguments = ["--tiny", "--output_dir", str(tmp_path / "out"), "--no-runs", "--docs", str(tmp_path / "docs")]
-        monkey = {key: own for key, own in reproduce.EXPERIMENTS.items() if key in ("fig8", "table1")}
+        two = {key: own for key, own in reproduce.EXPERIMENTS.items() if key in ("fig8", "table1")}
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(reproduce, "EXPERIMENTS", monkey)
+            patch.setattr(reproduce, "EXPERIMENTS", two)
+            patch.setattr(reproduce, "FIRST", ("fig8",))
             assert reproduce.main(arguments) == 0
         document = (tmp_path / "docs" / "reproduction.md").read_text()
         assert "Not run yet: two_stage_0, direct_0, two_stage_1, direct_1." in document

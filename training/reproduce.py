@@ -14,6 +14,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from maefuse_hf.evaluation.plots import require_matplotlib
+from maefuse_hf.whole_files import write_text
 from training.config_file import build, override, read_yaml
 from training.reproduction import (
     authors_loss,
@@ -82,11 +83,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     parts = collect(list(EXPERIMENTS.values()), study)
     page = study.folder / "reproduction.html"
-    page.write_text(as_page(parts, study), encoding="utf-8")
+    write_text(page, as_page(parts, study))
     if options.docs is not None:
         write_document(parts, study, options.docs)
     for part in parts:
-        print(f"{part.experiment.title}: {' '.join(filter(None, [part.section and part.section.finding, part.lacks]))}")
+        print(f"{part.experiment.title}: {part.outcome}")
     print(f"Report: {page}")
     return 0
 

@@ -43,7 +43,8 @@ class Scene:
 
 def scenes(study: Study) -> list[Scene]:
     """A rendered pair, and real ones where a folder of them was given."""
-    found = [Scene("rendered", *render_example_pair(*RENDERED_SIZE, seed=0), rendered=True)]
+    night_street = render_example_pair(*RENDERED_SIZE, seed=0)
+    found = [Scene("rendered", night_street[0], night_street[1], rendered=True)]
     if study.real_pairs is not None:
         pairs, _ = find_pairs(study.real_pairs)
         for pair in pairs[:: max(1, len(pairs) // REAL_PAIRS)][:REAL_PAIRS]:
@@ -168,7 +169,7 @@ def counted(number: int, thing: str) -> str:
 def figures(name: str, caption: str, shown: dict[Scene, dict[str, dict[str, Image.Image]]]) -> list[Figure]:
     """One figure for each scene."""
     return [
-        Figure(f"{name}_{number}", image_rows(rows, side=2.6), f"{caption} Pair: {scene.name}.", scene.rendered)
+        Figure(f"{name}_{number}", image_rows(rows, side=1.9), f"{caption} Pair: {scene.name}.", scene.rendered)
         for number, (scene, rows) in enumerate(shown.items())
     ]
 

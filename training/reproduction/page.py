@@ -9,6 +9,8 @@ from typing import Any
 
 from maefuse_hf.evaluation.report import STYLE, image_uri
 from maefuse_hf.evaluation.table import Table, as_html, as_markdown, table_of
+from maefuse_hf.image_files import write_image
+from maefuse_hf.whole_files import write_text
 from training.reproduction.experiment import Experiment, Figure, Section
 from training.reproduction.runs import finished_record, read_record
 from training.reproduction.study import Study
@@ -35,6 +37,11 @@ class Part:
     section: Section | None
     lacks: str = ""
     """What is not there yet, in words."""
+
+    @property
+    def outcome(self) -> str:
+        """What came out and what is missing, in a few sentences."""
+        return " ".join(filter(None, [self.section.finding if self.section else "", self.lacks]))
 
 
 def collect(experiments: Sequence[Experiment], study: Study) -> list[Part]:
@@ -108,10 +115,7 @@ def summary(parts: Sequence[Part]) -> Table:
     """What came out, a row for each experiment."""
     return table_of(
         ["experiment", "what came out"],
-        [
-            [part.experiment.title, " ".join(filter(None, [part.section.finding if part.section else "", part.lacks]))]
-            for part in parts
-        ],
+        [[part.experiment.title, part.outcome] for part in parts],
     )
 
 
@@ -198,6 +202,6 @@ def write_document(parts: Sequence[Part], study: Study, folder: Path) -> None:
     images.mkdir(parents=True, exist_ok=True)
     for part in parts:
         for figure in shipped(part):
-            figure.image.save(images / f"{figure.name}.png", optimize=True)
+            write_image(figure.image, images / f"{figure.name}.png")
     text = as_document(parts, study, "images/reproduction")
-    (folder / "reproduction.md").write_text(text, encoding="utf-8")
+    write_text(folder / "reproduction.md", text)

@@ -53,6 +53,7 @@ def section(study: Study) -> Section:
         ),
         tables=tables,
         remarks=[
+            weights_measured(measured["about"]),
             "The paper's rows were measured by its authors on their choice of pairs, with their code; ours by `maefuse "
             "evaluate`. They stand beside each other, they do not compare. No image's CC exceeds "
             "sqrt((1 + r(I, V)) / 2), r the correlation of the sources: a row above this bound was measured on other "
@@ -62,6 +63,14 @@ def section(study: Study) -> Section:
             "--model FOLDER`, and this command with that evaluation.",
         ],
     )
+
+
+def weights_measured(about: dict[str, Any]) -> str:
+    """Which weights our rows are of, as far as the evaluation says."""
+    digests = about.get("weights sha256")
+    if not digests:
+        return "The evaluation does not say which weights it measured; they may be others than those that ship now."
+    return f"Weights, SHA-256: {', '.join(f'{name} {digest}' for name, digest in digests.items())}."
 
 
 def dataset_table(systems: dict[str, Any], paper: dict[str, dict[str, float]], bound: float, model: str) -> Table:

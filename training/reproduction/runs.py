@@ -7,13 +7,14 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 from tqdm import tqdm
 
+from maefuse_hf.whole_files import write_text
 from training.config import PretrainingConfig, TrainingConfig
 from training.pretrain_mae import pretrain
 from training.reproduction.study import Study
@@ -82,15 +83,13 @@ def ensure(run: Run, study: Study) -> None:
         train(run.config, folder)
     record["seconds"] = round(time.monotonic() - started, 1)
     record["cpu_seconds"] = round(time.process_time() - busy, 1)
-    record["finished"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    record["finished"] = datetime.now(UTC).isoformat(timespec="seconds")
     write_record(record, folder)
 
 
 def write_record(record: dict[str, Any], folder: Path) -> None:
-    """Write a record at once."""
-    partial = folder / f"{RECORD}.partial"
-    partial.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    partial.replace(folder / RECORD)
+    """Write the record of a run into its folder."""
+    write_text(folder / RECORD, json.dumps(record, indent=1) + "\n")
 
 
 def provenance() -> dict[str, Any]:

@@ -10,7 +10,9 @@ from tqdm import trange
 
 from maefuse_hf import MaeFuseConfig
 from maefuse_hf.example_scene import render_example_pair
+from maefuse_hf.image_files import write_image
 from maefuse_hf.inference import PairPaths, find_pairs
+from maefuse_hf.whole_files import write_text
 from training.config import TrainingConfig
 from training.config_file import build, merged
 from training.data import names_in_file
@@ -118,8 +120,8 @@ class Study:
         shutil.rmtree(self.pairs, ignore_errors=True)
         for pair in (*training, *validation):
             link(pair, self.pairs)
-        self.validation_names.write_text("".join(f"{pair.name}\n" for pair in validation), encoding="utf-8")
-        written.write_text(content, encoding="utf-8")
+        write_text(self.validation_names, "".join(f"{pair.name}\n" for pair in validation))
+        write_text(written, content)
 
 
 def render(folder: Path, count: int, first_seed: int) -> None:
@@ -128,8 +130,8 @@ def render(folder: Path, count: int, first_seed: int) -> None:
         (folder / half).mkdir(parents=True, exist_ok=True)
     for seed in trange(first_seed, first_seed + count, desc="rendering", unit="pair"):
         infrared, visible = render_example_pair(RENDERED_SIDE, RENDERED_SIDE, seed=seed)
-        infrared.save(folder / "infrared" / f"{seed:04d}.png")
-        visible.save(folder / "visible" / f"{seed:04d}.png")
+        write_image(infrared, folder / "infrared" / f"{seed:04d}.png")
+        write_image(visible, folder / "visible" / f"{seed:04d}.png")
 
 
 def chosen_pairs(folder: Path, setting: Setting) -> tuple[list[PairPaths], list[PairPaths]]:

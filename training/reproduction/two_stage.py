@@ -1,12 +1,14 @@
 """Fig. 6 and 8: alignment before the fusion loss, against the fusion loss alone."""
 
 import math
+from pathlib import Path
 
 from PIL import Image
 
 from maefuse_hf.evaluation.table import Cell, table_of
 from training.reproduction.experiment import Experiment, Figure, Section
 from training.reproduction.logs import Log, late_change, read_log, samples
+from training.reproduction.measure import decoded, terms_of, validation_crops
 from training.reproduction.plots import image_rows, plot_curves
 from training.reproduction.runs import Run, finished_record
 from training.reproduction.seeds import OverSeeds, over_seeds
@@ -83,6 +85,7 @@ def compare(study: Study, attention: str, seeds: tuple[int, ...], curves_name: s
     }
     curves = plot_curves(panels, setting.steps_per_epoch, setting.epochs / 2)
     first = done[0]
+    two_stage_end = study.run_folder(run_name("two_stage", first, attention)) / "final"
     shown = {
         "two-stage": of_each_half(study, run_name("two_stage", first, attention)),
         "direct": of_each_half(study, run_name("direct", first, attention)),
@@ -106,7 +109,7 @@ def compare(study: Study, attention: str, seeds: tuple[int, ...], curves_name: s
                 table_of(["", "two-stage", "direct", "two-stage − direct"], rows),
             )
         ],
-        remarks=[flatness(logs)],
+        remarks=[flatness(logs), where_alignment_ended(study, logs["two-stage"], two_stage_end)],
     )
 
 
@@ -143,6 +146,23 @@ def flatness(logs: dict[str, list[Log]]) -> str:
     }
     falls = ", ".join(f"{name} {100 * change:.1f} %" for name, change in changes.items())
     return f"How far the losses still fell over the last fifth of the epochs: {falls}."
+
+
+def where_alignment_ended(study: Study, logs: list[Log], folder: Path) -> str:
+    """How near to its target the alignment stage came, beside what the decoder makes of the target itself."""
+    step, crops = study.setting.half, validation_crops(study)
+    reached = {
+        term: over_seeds([dict(log.validation(term))[step] for log in logs]).mean
+        for term in ("alignment", "decoded_gradient", "block_effect")
+    }
+    target = terms_of(decoded(folder, crops, "mean"), crops, study.patch_size)
+    return (
+        f"Alignment ended after {step} steps with Eq. 5 at {reached['alignment']:.4f} on the validation pairs, "
+        f"gradient loss {reached['decoded_gradient']:.4f} and block effect {reached['block_effect']:.2f}. Its target, "
+        f"the mean feature, decodes with {target['gradient']:.4f} and {target['block effect']:.2f}. The farther from "
+        "that, the less the second stage starts where the paper's does. What else may hide an effect here: the small "
+        "encoder and decoder, the small crops, the learning rate, and how short all runs are."
+    )
 
 
 def of_each_half(study: Study, name: str) -> dict[str, Image.Image]:
