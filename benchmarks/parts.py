@@ -16,7 +16,6 @@ from typing import Any
 import matplotlib
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
@@ -25,6 +24,7 @@ from maefuse_hf.colour import luminance_8_bit
 from maefuse_hf.evaluation.damage import DAMAGES, Pair, damaged
 from maefuse_hf.evaluation.rule import rule
 from maefuse_hf.guide import replace_detail
+from maefuse_hf.image_files import open_image
 from maefuse_hf.inference import find_pairs, load_checkpoint
 from maefuse_hf.metrics import edge_preservation, visual_information_fidelity
 
@@ -92,7 +92,8 @@ def as_tensor(image: np.ndarray) -> Tensor:
 
 def middle(path: Path, height: int, width: int) -> np.ndarray:
     """Luminance of the middle `height` by `width` pixels, uint8."""
-    with Image.open(path) as image:
+    with path.open("rb") as file:
+        image = open_image(file, path.name)
         left, top = (image.width - width) // 2, (image.height - height) // 2
         return luminance_8_bit(image.crop((left, top, left + width, top + height)))
 

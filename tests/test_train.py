@@ -38,6 +38,10 @@ def run(script, *arguments, launcher=ONE_PROCESS):
     return finished
 
 
+WATCHED = ("decoded_intensity", "decoded_gradient", "alignment", "contour_alignment", "block_effect")
+"""Validation terms of every fusion stage under the loss of Eq. 4."""
+
+
 def run_here(monkeypatch, *arguments, script=train):
     """Run a training script in this process, which spares a start; on one thread as `run`, since more add in another
     order."""
@@ -153,6 +157,9 @@ class TestOneRun:
         terms = {"decoder": ["reconstruction"], "cfm_align": ["alignment"], "mfm_align": ["alignment"]}
         terms |= {stage: ["decoded_intensity", "decoded_gradient"] for stage in ("cfm_fuse", "mfm_fuse")}
         expected = {f"{stage}/{kind}{name}" for stage in terms for name in terms[stage] for kind in ("", "validation_")}
+        # what is watched in validation beside the loss
+        fusion_stages = [stage for stage in terms if stage != "decoder"]
+        expected |= {f"{stage}/validation_{name}" for stage in fusion_stages for name in WATCHED}
         assert values.keys() == expected | {f"{stage}/learning_rate" for stage in terms}
         assert [step for step, _ in values["cfm_fuse/decoded_gradient"]] == list(range(31, 61))
         assert [step for step, _ in values["mfm_fuse/validation_decoded_gradient"]] == [100]
@@ -165,7 +172,7 @@ class TestOneRun:
         assert re.search(
             r"mfm_fuse: 100%.*image/s, epoch=40\.00, decoded_intensity=0\.\d+, decoded_gradient=0\.\d+", trained[1]
         )
-        assert re.search(r"cfm_align, step 10: validation alignment [\d.e-]+", trained[1])
+        assert re.search(r"cfm_align, step 10: validation .*alignment [\d.e-]+", trained[1])
 
     def test_samples_show_both_inputs_and_the_result(self, trained):
         samples = trained[0] / "samples"
@@ -368,8 +375,10 @@ class TestFurther:
         assert (config.merging_blocks, config.source_detail_sigma) == (1, 1.5)
         assert config.loss_weights == {"guide": 1.0, "guide_edges": 0.5}
         terms = ["decoded_guide", "decoded_guide_edges", "fused_guide", "fused_guide_edges", "reconstruction"]
-        kinds = ("", "validation_", "validation_damaged_")
-        expected = {f"mfm_fuse/{kind}{term}" for term in terms for kind in kinds}
+        kinds = ("validation_", "validation_damaged_")
+        watched = ("alignment", "contour_alignment", "block_effect")
+        expected = {f"mfm_fuse/{kind}{term}" for kind in kinds for term in (*terms, *watched)}
+        expected |= {f"mfm_fuse/{term}" for term in terms}
         assert logged(folders[0]).keys() == expected | {"mfm_fuse/learning_rate"}
 
 
