@@ -20,6 +20,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from maefuse_hf.evaluation.table import as_markdown, as_text, table_of
+from maefuse_hf.image_files import FORMATS
 from maefuse_hf.inference import find_pairs
 from maefuse_hf.registration import RegistrationRefusedError, Rig, load_rig, register
 from maefuse_hf.registration.geometry import between_centres, corner_distance, corners, shift, similarity, transformed
@@ -130,7 +131,7 @@ HEADS = [
 
 def grey(path: Path) -> np.ndarray:
     """An image file's luminance, (H, W) of 8 bits."""
-    with Image.open(path) as image:
+    with Image.open(path, formats=FORMATS) as image:
         return np.asarray(image.convert("L"))
 
 

@@ -40,7 +40,7 @@ def samples(folder: Path, number: int = 0) -> list[tuple[int, str, Image.Image]]
     found = []
     for path in sorted((folder / "samples").glob(f"*_{number}.png")):
         step, stage = path.stem.removesuffix(f"_{number}").split("_", 1)
-        row = Image.open(path)
+        row = Image.open(path, formats=["PNG"])
         # infrared, visible and fused stand side by side, as squares
         found.append((int(step), stage, row.crop((row.width - row.height, 0, row.width, row.height))))
     return found

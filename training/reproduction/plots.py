@@ -82,4 +82,4 @@ def as_image(figure: object) -> Image.Image:
     """A drawn figure, on white."""
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=DOTS_PER_INCH, facecolor="white")  # type: ignore[attr-defined]
-    return Image.open(file).convert("RGB")
+    return Image.open(file, formats=["PNG"]).convert("RGB")
