@@ -254,7 +254,7 @@ def dataset_section(own: Measured, dataset: str) -> str:
     systems = own.metrics[dataset]
     ranks = mean_ranks(systems)
     order = sorted(systems, key=lambda name: (ranks.get(name, math.inf), name in SOURCES_ALONE))
-    rows = [
+    rows: list[list[Cell | str]] = [
         [
             Cell(name, best=name == own.ours),
             *(number(systems[name].get(metric, math.nan)) for metric in RANKING_METRICS),

@@ -36,7 +36,7 @@ def section(study: Study) -> Section:
     measured = {name: terms_of(image, crops, study.patch_size) for name, image in images.items()}
     brightness = {name: image.mean().item() for name, image in images.items()}
     columns = ("intensity", "gradient", "laplacian", "block effect")
-    rows = [
+    rows: list[list[Cell | str]] = [
         [Cell(name), *(f"{values[column]:.4f}" for column in columns), f"{brightness[name]:.3f}"]
         for name, values in measured.items()
     ]

@@ -107,7 +107,9 @@ def untrained_encoder(study: Study) -> ViTMAEModel:
     """The same ViT with random weights and the fixed positions."""
     torch.manual_seed(study.setting.seeds[0])
     encoder = ViTMAEModel(MaeFuseConfig.from_pretrained(study.setting.model).encoder_config)
-    side = int(encoder.config.image_size) // int(encoder.config.patch_size)
+    # MaeFuseConfig takes no other
+    assert isinstance(encoder.config.image_size, int) and isinstance(encoder.config.patch_size, int)
+    side = encoder.config.image_size // encoder.config.patch_size
     positions = encoder.embeddings.position_embeddings
     positions.data[0, 1:] = sincos_position_embedding(side, side, positions.shape[-1])
     return encoder
@@ -187,7 +189,7 @@ def section(study: Study) -> Section:
         "Eq. 5": "alignment",
         "block effect": "block_effect",
     }
-    rows = [
+    rows: list[list[Cell | str]] = [
         [
             Cell(title),
             *(

@@ -1,6 +1,7 @@
 """Fig. 10 and 11: what gamma shows in infrared images, and infrared features in place of the comparative module."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -41,6 +42,12 @@ class Scene:
     rendered: bool
 
 
+def whole_image(path: Path) -> Image.Image:
+    """All pixels of an image file, upright."""
+    with path.open("rb") as file:
+        return load_upright(open_image(file, str(path)), str(path))
+
+
 def scenes(study: Study) -> list[Scene]:
     """A rendered pair, and real ones where a folder of them was given."""
     night_street = render_example_pair(*RENDERED_SIZE, seed=0)
@@ -48,9 +55,7 @@ def scenes(study: Study) -> list[Scene]:
     if study.real_pairs is not None:
         pairs, _ = find_pairs(study.real_pairs)
         for pair in pairs[:: max(1, len(pairs) // REAL_PAIRS)][:REAL_PAIRS]:
-            infrared, visible = (
-                load_upright(open_image(path, str(path)), str(path)) for path in (pair.infrared, pair.visible)
-            )
+            infrared, visible = (whole_image(path) for path in (pair.infrared, pair.visible))
             found.append(Scene(pair.name, infrared.convert("L"), visible.convert("RGB"), rendered=False))
     return found
 
@@ -70,7 +75,7 @@ def gamma_section(study: Study) -> Section:
     seen = {
         scene: {f"gamma {gamma}": gamma_corrected(scene.infrared, gamma) for gamma in GAMMAS} for scene in scenes(study)
     }
-    rows = [
+    rows: list[list[Cell | str]] = [
         [
             Cell(scene.name),
             *(
@@ -122,7 +127,7 @@ def contour_section(study: Study) -> Section:
                 values.setdefault((light, contour), []).append(measured(levels(fused), *sources))
     names = ("EN", "CC", "VIF", "Qabf")
     means = {key: np.mean(own, axis=0) for key, own in values.items()}
-    rows = [
+    rows: list[list[Cell | str]] = [
         [Cell(f"{light}, {titles[contour]}"), *(f"{value:.3f}" for value in own)]
         for (light, contour), own in means.items()
     ]

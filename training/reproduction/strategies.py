@@ -1,6 +1,9 @@
 """Fig. 1: mean fusion, cross-attention without and with alignment, and the whole MaeFuse."""
 
+from pathlib import Path
+
 from maefuse_hf.evaluation.table import Cell, table_of
+from maefuse_hf.strategies import FusionStrategy
 from training.reproduction.experiment import Experiment, Figure, Section
 from training.reproduction.hierarchical import locked_run
 from training.reproduction.measure import decoded, grey, shown_pair, terms_of, validation_crops
@@ -21,7 +24,7 @@ def runs(study: Study) -> list[Run]:
 def section(study: Study) -> Section:
     """The four images, and their block effect in numbers beside the sources'."""
     aligned, direct, whole = (study.run_folder(run.name) / "final" for run in runs(study))
-    ways = {
+    ways: dict[str, tuple[Path, FusionStrategy]] = {
         "(a) mean": (aligned, "mean"),
         "(b) cross-attention, no alignment": (direct, "cfm"),
         "(c) cross-attention, aligned": (aligned, "cfm"),
@@ -35,7 +38,7 @@ def section(study: Study) -> Section:
     sources = {name: terms_of(image, crops, patch_size) for name, image in zip(("infrared", "visible"), crops)}
     images = {"infrared": grey(shown[0]), "visible": grey(shown[1])}
     images |= {name: grey(decoded(folder, shown, fusion)) for name, (folder, fusion) in ways.items()}
-    rows = [
+    rows: list[list[Cell | str]] = [
         [Cell(name), *(f"{values[column]:.{3 if column == 'block effect' else 4}f}" for column in COLUMNS)]
         for name, values in {**measured, **sources}.items()
     ]

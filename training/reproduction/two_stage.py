@@ -70,7 +70,7 @@ def compare(study: Study, attention: str, seeds: tuple[int, ...], curves_name: s
         title: over_seeds([two.last(term) - one.last(term) for two, one in zip(logs["two-stage"], logs["direct"])])
         for title, term in TERMS.items()
     }
-    rows = [
+    rows: list[list[Cell | str]] = [
         [
             Cell(title),
             *(str(over_seeds([log.last(term) for log in own])) for own in logs.values()),
