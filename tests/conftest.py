@@ -1,6 +1,7 @@
 """Small models and images that the tests share. Nothing here reads a network or a file outside the repository."""
 
 import os
+from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 # several workers, and processes that they start, would wait for each other's threads
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from maefuse_hf import MaeFuseConfig, MaeFuseModel
+from maefuse_hf import MaeFuseConfig, MaeFuseImageProcessor, MaeFuseModel
 
 SMALL_ENCODER = {
     "hidden_size": 32,
@@ -27,6 +28,30 @@ SMALL_DECODER = {
     "decoder_num_attention_heads": 2,
     "decoder_intermediate_size": 48,
 }
+
+ONE_LAYER = {"encoder_config": {**SMALL_ENCODER, "num_hidden_layers": 1}, "decoder_num_hidden_layers": 1}
+"""For what PyTorch's exporter reads, which takes seconds a layer."""
+
+IN_TILES = {
+    **ONE_LAYER,
+    "source_detail_sigma": 2.0,
+    "tile_size": 4,
+    "tile_overlap": 1,
+    "coarse_factor": 4,
+    "coarse_sigma": 5.0,
+}
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# a browser in a container has no sandbox, and speaks to its maker unless told not to
+BROWSER_OPTIONS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 def small_config(**fields) -> MaeFuseConfig:
@@ -67,3 +92,15 @@ def images() -> tuple[torch.Tensor, torch.Tensor]:
     generator = torch.Generator().manual_seed(1)
     infrared, visible = torch.rand(2, 2, 1, 40, 64, generator=generator)
     return infrared, visible
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory) -> tuple[MaeFuseModel, Path]:
+    """A model that works in tiles, and the folder that `maefuse export onnx` makes of it."""
+    from maefuse_hf.cli import main
+
+    model, folder = small_model(**IN_TILES), tmp_path_factory.mktemp("export")
+    model.save_pretrained(folder / "model")
+    MaeFuseImageProcessor(size_divisor=8).save_pretrained(folder / "model")
+    assert main(["export", "onnx", str(folder / "onnx"), "--model", str(folder / "model")]) == 0
+    return model, folder / "onnx"

@@ -373,3 +373,16 @@ class TestBenchmarks:
         arguments = ["--checkpoint", folder, "--repo", "org/fuse", "--evaluation", evaluation, "--dry-run"]
         assert run(*arguments, "--output_dir", tmp_path / "out") == 1
         assert "names SCD on TNO as a result of the benchmark org/fusion-benchmark, but" in capsys.readouterr().err
+
+
+def test_onnx_files_go_along(checkpoint, tmp_path, monkeypatch):
+    onnx_export = pytest.importorskip("maefuse_hf.onnx_export", reason="needs the extra maefuse-hf[onnx]")
+
+    def write(model, processor, folder):
+        assert isinstance(model, MaeFuseModel) and isinstance(processor, MaeFuseImageProcessor)
+        (folder / "model.onnx").write_bytes(b"graph")
+
+    monkeypatch.setattr(onnx_export, "export_onnx", write)  # tests/test_onnx_export.py has the real one
+    arguments = ["--checkpoint", checkpoint, "--repo", "org/fuse", "--dry-run", "--output_dir", tmp_path / "out"]
+    assert run(*arguments, "--onnx") == 0
+    assert [path.name for path in (tmp_path / "out" / "onnx").iterdir()] == ["model.onnx"]

@@ -23,9 +23,11 @@ from transformers.utils import logging
 
 import maefuse_hf
 from maefuse_hf import SHIPPED_CHECKPOINT, MaeFuseImageProcessor, MaeFuseModel, MaeFusePipeline
+from maefuse_hf.cli.export import require_extra
 from maefuse_hf.evaluation import refuse_other_weights
 from maefuse_hf.example_scene import render_example_pair
 from maefuse_hf.image_files import write_image
+from maefuse_hf.inference import load_checkpoint
 from maefuse_hf.pipeline_maefuse import TASK
 from maefuse_hf.visualization import side_by_side
 from training.model_card import DETAILS, benchmark_results, model_card, read_details, read_evaluation
@@ -41,7 +43,8 @@ METRICS = "metrics.json"
 BENCHMARKS = ".eval_results/maefuse.yaml"
 """What the Hub shows on the model's page, and in the leaderboards of benchmarks."""
 WEIGHTS, INDEX = "*.safetensors", "*.safetensors.index.json"
-REPLACED = ["*.py", WEIGHTS, INDEX, TRAINING_CONFIG, DETAILS, METRICS, BENCHMARKS]
+ONNX = "onnx"
+REPLACED = ["*.py", f"{ONNX}/*", WEIGHTS, INDEX, TRAINING_CONFIG, DETAILS, METRICS, BENCHMARKS]
 """What an earlier version may have left in a repository, under names that this one does not write again."""
 NOT_SENT = ["__pycache__", ".*"]
 SPACE_REPLACED = ["*.py", "examples/*"]
@@ -68,6 +71,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--evaluation", type=Path, metavar="JSON", help="metrics.json of `maefuse evaluate`")
     parser.add_argument("--run", type=Path, metavar="DIR", help="its training run, if the checkpoint lies elsewhere")
     parser.add_argument("--space", metavar="ORG/SPACE", help="send the demo in space/ there, to show this model")
+    parser.add_argument("--onnx", action="store_true", help="send ONNX files as well; needs the extra maefuse-hf[onnx]")
     parser.add_argument("--private", action="store_true", help="make new repositories private")
     parser.add_argument("--dry-run", action="store_true", help="send nothing, write the folder to --output_dir")
     parser.add_argument("--output_dir", type=Path, metavar="DIR", help="where --dry-run writes; empty or new")
@@ -135,6 +139,8 @@ def check_options(options: argparse.Namespace) -> None:
         raise OSError(f"There is no Space to send: {SPACE} holds no README.md.")
     if not options.checkpoint.is_dir():
         raise OSError(f"{options.checkpoint} is no folder; name the one that holds config.json and the weights.")
+    if options.onnx:
+        require_extra()
     if options.run is not None and not find_runs(options.run):
         raise ValueError(f"{options.run} is no folder of a training run: no config.yaml lies there.")
     if options.dry_run:
@@ -198,6 +204,16 @@ def write_repository(options: argparse.Namespace, folder: Path) -> None:
         EXAMPLE,
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
+    if options.onnx:
+        write_onnx(options.checkpoint, folder / ONNX)
+
+
+def write_onnx(checkpoint: Path, folder: Path) -> None:
+    """Write the model as ONNX files."""
+    from maefuse_hf.onnx_export import export_onnx
+
+    folder.mkdir()
+    export_onnx(*load_checkpoint(checkpoint, device="cpu"), folder)
 
 
 def keep_weight_files(checkpoint: Path, folder: Path) -> None:

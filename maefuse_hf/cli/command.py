@@ -12,6 +12,7 @@ from .compare import add_compare
 from .convert import add_convert
 from .demo import add_demo
 from .evaluate import add_evaluate
+from .export import add_export
 from .fuse import add_fuse
 from .live import add_live
 from .options import STOPPED
@@ -37,7 +38,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="maefuse", description="Fuse infrared and visible images of a scene.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    for add in (add_fuse, add_demo, add_evaluate, add_compare, add_convert, add_align, add_video, add_live):
+    for add in (
+        add_fuse,
+        add_demo,
+        add_evaluate,
+        add_compare,
+        add_convert,
+        add_export,
+        add_align,
+        add_video,
+        add_live,
+    ):
         add(commands)
     return parser
 
