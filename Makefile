@@ -25,7 +25,7 @@ test:
 slow:
 	python -m pytest -n 2 -m slow
 
-# the Space in a real Chromium, which must be installed
+# the Spaces in a real Chromium, which must be installed
 browser:
 	python -m pytest -m browser
 

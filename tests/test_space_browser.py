@@ -5,6 +5,7 @@ import shutil
 import app
 import numpy as np
 import pytest
+from conftest import BROWSER_OPTIONS, BROWSERS
 from fusing import DemoFusion, Settings
 from handlers import Handlers
 from PIL import Image
@@ -15,17 +16,6 @@ from maefuse_hf.inference.pair_fusion import fuse_pair
 
 pytestmark = pytest.mark.browser
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-# a browser in a container has no sandbox, and speaks to its maker unless told not to
-OPTIONS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 PATIENCE_MS = 60_000
 WIDTHS = {"desktop": (1280, 900), "phone": (390, 844)}
 SIZE = (128, 160)
@@ -54,7 +44,7 @@ def browser():
     if path is None:
         pytest.fail(f"None of {', '.join(BROWSERS)} is on the PATH; see CONTRIBUTING.md.")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=OPTIONS)
+        browser = playwright.chromium.launch(executable_path=path, args=BROWSER_OPTIONS)
         yield browser
         browser.close()
 
