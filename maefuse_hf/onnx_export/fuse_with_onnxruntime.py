@@ -22,6 +22,7 @@ from PIL import Image, ImageOps
 SETTINGS = "maefuse_onnx.json"
 FILES = {"float32": "model.onnx", "float16": "model_fp16.onnx", "int8": "model_int8.onnx"}
 WHITE = 255
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # other readers of Pillow start programs
 ERRORS = 3  # of onnxruntime's levels; it warns of every float16 operator that it runs in float32
 UNREADABLE = (errors.Fail, errors.InvalidGraph, errors.InvalidProtobuf, errors.NotImplemented)
 
@@ -98,7 +99,7 @@ class MaeFuseOnnx:
 
     def read(self, image: str | os.PathLike[str] | Image.Image) -> np.ndarray:
         """(H, W, 3) float32 in [0, 1]; an image of more than 8 bits from one percentile to the other."""
-        opened = image if isinstance(image, Image.Image) else Image.open(image)
+        opened = image if isinstance(image, Image.Image) else Image.open(image, formats=FORMATS)
         opened = ImageOps.exif_transpose(opened)
         if opened.mode[0] in "IF":
             pixels = np.asarray(opened).astype(np.float32)
