@@ -87,7 +87,7 @@ def runs_table(parts: Sequence[Part], study: Study) -> Table:
     for name in dict.fromkeys(run.name for part in parts for run in part.experiment.runs(study)):
         record = read_record(study.run_folder(name))
         rows.append([name, *record_cells(record)] if record else [name, "not run", *[""] * 5])
-    head = ["run", "finished", "seed", "commit", "device", "seconds (of one core)", "starts"]
+    head = ["run", "finished", "seed", "commit", "device", "seconds of the last start (of one core)", "starts"]
     return table_of(head, rows)
 
 
