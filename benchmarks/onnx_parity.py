@@ -26,7 +26,7 @@ from maefuse_hf.inference.pairs import PairPaths, find_pairs
 from maefuse_hf.onnx_export import MaeFuseOnnx
 
 PYTORCH = "PyTorch"
-SIZES = ["640x480", "641x479", "1280x1024", "500x90", "37x61"]
+SIZES = ["640x480", "641x479", "1280x1024", "500x90", "91x67"]
 KINDS = ["infrared-noise", "haze"]
 
 Fuse = Callable[[Image.Image, Image.Image], Image.Image]

@@ -205,4 +205,9 @@ def test_webgpu_is_within_one_grey_level(launch, server, files, exported):
     image = fuse(page)
     says(page, "on the GPU")
     assert difference_from_python(image, exported[0]).max() <= 1
+
+    page.goto(f"http://127.0.0.1:{server.server_port}/?wasm")
+    page.locator("#example").click()
+    fuse(page)
+    says(page, "on the processor")
     browser.close()

@@ -185,30 +185,48 @@ def many_tiles(pair: Pairs, patch: INT64, side: INT64, overlap: INT64):
     return down * across > 1
 
 
+@script(here, default_opset=op)
+def in_whole_patches(pair: Pairs, patch: INT64):
+    """Pairs padded at the bottom and on the right, as `MaeFuseImageProcessor` does."""
+    taller = reflected(pair, whole_number_of(length_of(pair, axis=2), patch), axis=2)
+    return reflected(taller, whole_number_of(length_of(pair, axis=3), patch), axis=3)
+
+
+@script(here, default_opset=op)
+def refined(maps: Images, pair: Pairs):
+    """What refinement makes of the network's maps of pairs that were padded."""
+    return parts.Refine(op.Slice(maps, [0, 0], op.Shape(pair, start=2), [2, 3]), pair)
+
+
 def composition(numbers: Composition) -> ModelProto:
     """The graph around the parts: `infrared`, `visible` and `fused`, all `(B, 1, H, W)` luminance in [0, 1].
 
-    Its parts are `Network`, `(N, 2, h, w)` pairs to `(N, C, h, w)` maps, the first of which is decoded;
-    `TakeCoarseStructure`, decoded and coarse to decoded; `Refine`, maps and pairs to fused.
+    Its parts are `Network`, `(N, 2, h, w)` pairs to `(N, C, h, w)` maps, the first of which is decoded; `Refine`, maps
+    and pairs to fused; under `coarse_factor` also `TakeCoarseStructure`, decoded and coarse to decoded.
     """
     patch_size, tile_overlap = numbers.patch_size, numbers.tile_overlap
     tile_side = numbers.tile_size or WHOLE_IMAGE
-    takes_coarse = int(numbers.coarse_factor is not None)
     kernel = [numbers.coarse_factor or 1] * 2
 
     @script(here, default_opset=op)
     def fuse(infrared: Luminance, visible: Luminance) -> Luminance:
         patch, side = op.Constant(value_int=patch_size), op.Constant(value_int=tile_side)
+        pair = op.Concat(infrared, visible, axis=1)
+        maps = in_tiles(in_whole_patches(pair, patch), patch, side, op.Constant(value_int=tile_overlap))
+        fused = refined(maps, pair)
+        return fused
+
+    @script(here, default_opset=op)
+    def fuse_in_levels(infrared: Luminance, visible: Luminance) -> Luminance:
+        patch, side = op.Constant(value_int=patch_size), op.Constant(value_int=tile_side)
         overlap = op.Constant(value_int=tile_overlap)
         pair = op.Concat(infrared, visible, axis=1)
-        height, width = length_of(pair, axis=2), length_of(pair, axis=3)
-        taller = reflected(pair, whole_number_of(height, patch), axis=2)
-        padded = reflected(taller, whole_number_of(width, patch), axis=3)
+        padded = in_whole_patches(pair, patch)
 
         # how often the pair is shrunk until it is one tile
         levels = op.Constant(value_int=1)
         smallest = padded
-        goes_on = op.And(many_tiles(padded, patch, side, overlap), op.Constant(value_int=takes_coarse) > 0)
+        goes_on = many_tiles(padded, patch, side, overlap)
         while goes_on:
             smallest = shrunk(smallest, patch, kernel=kernel)
             goes_on = many_tiles(smallest, patch, side, overlap)
@@ -227,8 +245,7 @@ def composition(numbers: Composition) -> ModelProto:
                 taken = op.Identity(decoded)
             maps = op.Concat(taken, finer[:, 1:], axis=1)
 
-        size = op.Concat(op.Unsqueeze(height, [0]), op.Unsqueeze(width, [0]), axis=0)
-        fused = parts.Refine(op.Slice(maps, [0, 0], size, [2, 3]), pair)
+        fused = refined(maps, pair)
         return fused
 
-    return fuse.to_model_proto()
+    return (fuse if numbers.coarse_factor is None else fuse_in_levels).to_model_proto()

@@ -6,6 +6,7 @@ import { openCamera } from "./webcam.js";
 // BT.601, as in maefuse_hf/colour.py; a test holds both against each other
 const LUMINANCE = [0.299, 0.587, 0.114];
 const NAMES = { infrared: "infrared image", visible: "photo" };
+const mayUseGpu = !new URLSearchParams(location.search).has("wasm");
 const byId = (id) => document.getElementById(id);
 const images = {};
 let worker, takeFrame, job;
@@ -65,7 +66,7 @@ async function fuse() {
   byId("fuse").disabled = true;
   say("Starting …");
   worker ??= await startWorker();
-  worker.postMessage({ infrared: heat, visible: own, width, height });
+  worker.postMessage({ infrared: heat, visible: own, width, height, mayUseGpu });
 }
 
 async function showFused({ fused, provider, seconds }) {
