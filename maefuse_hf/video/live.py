@@ -64,7 +64,8 @@ def fuse_live(
         seconds = frame.seconds - begun
         if longest is not None and seconds > longest:
             return
-        last = infrared.newest()
+        # whoever ends early has still given one pair
+        last = infrared.newest() if report.fused else heat[0]
         if last is None:
             break
         assert frame.pixels is not None  # a source keeps no frame that it could not decode
