@@ -6,6 +6,8 @@ python -m benchmarks.registration MSRS=pairs/MSRS RoadScene=pairs/RoadScene -o r
 Each pair is taken as its data set registered it. Infrared is turned (±5°), scaled (±8 %) and shifted (±25 px), in half
 of the cases its corners are moved too (a homography), and both images are cut so that nothing blank is seen. The error
 is the mean distance of infrared's four corners from where they belong. Infrared of another scene must be refused.
+
+A run that was stopped goes on where it was with the same command.
 """
 
 import argparse
@@ -13,6 +15,7 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -182,7 +185,17 @@ def main() -> None:
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     references = {name: load_rig(path) for name, path in options.reference}
+    settings = sorted(f"{name}={value}" for name, value in vars(options).items())
+    results = options.output / "registration.json"
+    saved = json.loads(results.read_text()) if results.is_file() else {}
+    known = [Case(**case) for case in saved["cases"]] if saved.get("settings") == settings else []
     cases: list[Case] = []
+
+    def take(*given: Any) -> None:
+        """Measure the next case, or take it from the file, and keep it there."""
+        cases.append(known[len(cases)] if len(cases) < len(known) else measure(*given))
+        results.write_text(json.dumps({"settings": settings, "cases": [asdict(case) for case in cases]}, indent=1))
+
     for data, folder in options.folders:
         pairs = [pair for pair in find_pairs(folder)[0] if options.name_contains in pair.name]
         rng = np.random.default_rng(options.seed)
@@ -196,17 +209,16 @@ def main() -> None:
             warp = random_warp(rng, size, model)
             reference = reference_of(references.get(data), size)
             infrared, photo, truth = cut(grey(pair.infrared), visible, warp, reference)
-            cases.append(measure(data, pair.name, infrared, photo, truth, model))
+            take(data, pair.name, infrared, photo, truth, model)
             if other.name != pair.name:
                 foreign = np.asarray(Image.fromarray(grey(other.infrared)).resize(size))
                 infrared, photo, _ = cut(foreign, visible, warp, reference)
-                cases.append(measure(data, f"{pair.name}, {other.name}", infrared, photo, None, model))
+                take(data, f"{pair.name}, {other.name}", infrared, photo, None, model)
     rows = []
     for data, _ in options.folders:
         for model in ("similarity", "homography"):
             chosen = [case for case in cases if (case.data, case.model) == (data, model)]
             rows.append([f"{data}, {model}", *summary(chosen)])
-    (options.output / "registration.json").write_text(json.dumps([asdict(case) for case in cases], indent=1))
     plot(cases, options.output / "registration.png")
     table = table_of(HEADS, rows)
     (options.output / "registration.md").write_text(as_markdown(table) + "\n")
