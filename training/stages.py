@@ -92,7 +92,7 @@ def fuse(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: Ma
             for of, judged_image in judged.items()
             for name, term in fusion_terms(judged_image, *clean, weights, target).items()
         }
-    if any(parameter.requires_grad for parameter in model.decoder.parameters()):
+    if any(parameter.requires_grad for parameter in model.decoder.predict.parameters()):
         # four images of the batch are enough to hold the decoder, and cost little
         few = slice(None, None, max(1, len(features) // 2))
         images = torch.cat([pairs.infrared, pairs.visible])[few]
@@ -143,13 +143,15 @@ class Stage:
 
 
 CFM, MFM, DECODER = "comparative_fusion", "merging_fusion", "decoder"
+TRUST = "decoder.weigh"
+"""The decoder's second layer alone: the image that it decodes stays as it is."""
 
 STAGES = (
     Stage("decoder", (DECODER,), single_features, reconstruct, decoded, (DECODER,), watch_nothing),
     Stage("cfm_align", (CFM,), contour_features, align, refined, reaches=(CFM,)),
     Stage("cfm_fuse", (CFM,), contour_features, fuse, refined, reaches=(CFM, DECODER)),
     Stage("mfm_align", (MFM,), fused_features, align, refined, reaches=(CFM, MFM)),
-    Stage("mfm_fuse", (MFM,), fused_features, fuse, refined, reaches=(CFM, MFM, DECODER)),
+    Stage("mfm_fuse", (MFM,), fused_features, fuse, refined, reaches=(CFM, MFM, DECODER, TRUST)),
 )
 
 
@@ -182,7 +184,7 @@ class GuidedStep(nn.Module):
         if stage.loss is fuse:
             self.term_weights["reconstruction"] = reconstruction_weight
         for name, parameter in model.named_parameters():
-            parameter.requires_grad_(name.split(".")[0] in stage.trains)
+            parameter.requires_grad_(any(name.startswith(f"{part}.") for part in stage.trains))
 
     def forward(
         self,

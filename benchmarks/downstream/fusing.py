@@ -6,12 +6,21 @@ from hashlib import sha256
 from pathlib import Path
 
 import torch
+from PIL import Image
 from tqdm import tqdm
 
 import maefuse_hf
 from maefuse_hf.evaluation.baselines import average_with_detail, on_grey_levels
 from maefuse_hf.evaluation.provenance import weights_sha256
-from maefuse_hf.evaluation.runner import BASELINE_SYSTEMS, FolderSystem, FormulaSystem, ModelSystem, System
+from maefuse_hf.evaluation.runner import (
+    BASELINE_SYSTEMS,
+    FolderSystem,
+    FormulaSystem,
+    LiveSystem,
+    ModelSystem,
+    System,
+    read_sources,
+)
 from maefuse_hf.evaluation.torchscript import TorchScriptSystem
 from maefuse_hf.inference import SHIPPED_CHECKPOINT, load_checkpoint
 from maefuse_hf.inference.pairs import PairPaths
@@ -95,7 +104,17 @@ def fuse_all(system: FusedSystem, pairs: Sequence[PairPaths], top: Path) -> Path
     bar = tqdm(missing, desc=f"fusing, {system.name}", unit="pair", total=len(pairs), initial=len(pairs) - len(missing))
     for pair in bar:
         partial = folder.parent / f"{system.name}-{system.identity}.part"
-        luminance = system.system.fuse(DATASET, pair).measured.convert("RGB")
-        luminance.save(partial, format="PNG", compress_level=1)
+        luminance(system.system, pair).convert("RGB").save(partial, format="PNG", compress_level=1)
         partial.rename(folder / f"{pair.name}.png")
     return folder
+
+
+def luminance(system: System, pair: PairPaths) -> Image.Image:
+    """The fused luminance alone: how a model restores its sources, which `fuse` measures too, takes half its time.
+
+    Raises:
+        OSError, ValueError: what the system raises.
+    """
+    if isinstance(system, LiveSystem):
+        return system.fuse_images(*read_sources(pair).values())
+    return system.fuse(DATASET, pair).measured
