@@ -3,6 +3,7 @@
 
 import argparse
 import sys
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,8 +13,9 @@ from tqdm import tqdm
 from ..cameras import UNITS, require_tiff_suffix, write_temperature_map
 from ..image_files import write_image
 from ..image_processing_maefuse import MaeFuseImageProcessor, NoContentError
+from ..inference.batch_fusion import Problem, fuse_batch
 from ..inference.checkpoint import load_checkpoint
-from ..inference.file_fusion import fuse_files, photo_alone, require_temperatures
+from ..inference.file_fusion import FusedFiles, photo_alone, require_temperatures
 from ..inference.file_registration import register_files
 from ..inference.pair_fusion import Turn
 from ..inference.pairs import PairPaths, match_pairs
@@ -103,14 +105,22 @@ def add_fuse(commands: Any) -> None:
         help=f"of folders, pairs that are worked on at once: while one is fused, others are read and written; each "
         f"takes memory; default: {WORKERS}",
     )
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=1,
+        help="of folders, pairs that are read together, and of which those of one size are fused in one call of the "
+        "model; for GPUs; each takes memory; default: 1",
+    )
     parser.add_argument("--palette", choices=PALETTES, help="colour what is hot by this thermal palette")
     parser.set_defaults(command=run_fuse)
 
 
 def run_fuse(options: argparse.Namespace) -> int:
     """`maefuse fuse`: one pair, or all pairs of folders; what fails is reported and the rest is done."""
-    if options.workers < 1:
-        raise ValueError(f"--workers is {options.workers}. Give 1 or more.")
+    for name, value in (("--workers", options.workers), ("--batch-size", options.batch_size)):
+        if value < 1:
+            raise ValueError(f"{name} is {value}. Give 1 or more.")
     given = [path for path in (options.infrared, options.visible) if path]
     for path in given:
         if not path.exists():
@@ -146,18 +156,25 @@ def run_fuse(options: argparse.Namespace) -> int:
         model, processor = load_checkpoint(options.model, options.device, DTYPES[options.dtype])
         turns = Turns()
 
-        def fuse_one(pair: PairPaths) -> Outcome:
-            return fuse_to_file(model, processor, pair, left[pair], options, in_folders, turns)
+        def fuse_some(batch: Sequence[PairPaths]) -> list[Outcome]:
+            return fuse_to_files(model, processor, {pair: left[pair] for pair in batch}, options, in_folders, turns)
 
-        with closing(in_threads(fuse_one, left, options.workers, turns)) as results:
-            outcomes += tqdm(results, total=len(left), unit="pair", disable=len(outputs) == 1)
+        waiting = list(left)
+        batches = [waiting[begin : begin + options.batch_size] for begin in range(0, len(waiting), options.batch_size)]
+        with (
+            closing(in_threads(fuse_some, batches, options.workers, turns)) as results,
+            tqdm(total=len(left), unit="pair", disable=len(outputs) == 1) as progress,
+        ):
+            for some in results:
+                outcomes += some
+                progress.update(len(some))
     notes = [outcome.note for outcome in outcomes if outcome.note]
     failures += [outcome.failure for outcome in outcomes if outcome.failure]
-    written = sum(not outcome.failure for outcome in outcomes)
+    count = sum(not outcome.failure for outcome in outcomes)
     for message in (*notes, *failures):
         print(f"maefuse: {message}", file=sys.stderr)
     if in_folders:
-        print(summary(written, len(there), len(failures), len(notes), options.output))
+        print(summary(count, len(there), len(failures), len(notes), options.output))
     return 1 if failures else 0
 
 
@@ -182,32 +199,46 @@ class Outcome(NamedTuple):
     failure: str = ""
 
 
-def fuse_to_file(
+def fuse_to_files(
     model: MaeFuseModel,
     processor: MaeFuseImageProcessor,
-    pair: PairPaths,
-    output: Path,
+    outputs: Mapping[PairPaths, Path],
     options: argparse.Namespace,
     in_folders: bool,
     turn: Turn,
-) -> Outcome:
-    """Read a pair, fuse it in its turn and write the image; what is wrong with it is told and not raised."""
-    files = (pair.infrared, pair.visible) if options.visible else (pair.infrared,)
+) -> list[Outcome]:
+    """Read a batch of pairs, fuse it in its turn and write the images; what is wrong with a pair is told."""
     settings = {name: getattr(options, name) for name in SETTINGS}
+    files = [(pair.infrared, pair.visible) if options.visible else (pair.infrared,) for pair in outputs]
+    results = fuse_batch(model, processor, files, turn=turn, progress=not in_folders, **settings)
+    return [
+        written(processor, pair, each, output, result, options.temperature_map, in_folders)
+        for (pair, output), each, result in zip(outputs.items(), files, results, strict=True)
+    ]
+
+
+def written(
+    processor: MaeFuseImageProcessor,
+    pair: PairPaths,
+    files: Sequence[Path],
+    output: Path,
+    result: FusedFiles | Problem,
+    temperature_map: Path | None,
+    in_folders: bool,
+) -> Outcome:
+    """Write what became of a pair, and say what is wrong with it."""
     note = ""
     try:
-        try:
-            fused = fuse_files(model, processor, *files, turn=turn, progress=not in_folders, **settings)
-            if options.temperature_map:
-                temperatures = require_temperatures(fused.thermal, pair.infrared)
-                write_temperature_map(options.temperature_map, temperatures)
-            image = fused.image
-        except NoContentError as error:
-            # in a video the shutter closes now and then, and a frame that is left out would shift all others
-            if not in_folders or not error.name.startswith("infrared"):
-                raise
+        # in a video the shutter closes now and then, and a frame that is left out would shift all others
+        if in_folders and isinstance(result, NoContentError) and result.name.startswith("infrared"):
             image = photo_alone(processor, *files)
-            note = f"{pair.name}: {error} The visible image was written as it is."
+            note = f"{pair.name}: {result} The visible image was written as it is."
+        elif isinstance(result, FusedFiles):
+            image = result.image
+            if temperature_map:
+                write_temperature_map(temperature_map, require_temperatures(result.thermal, pair.infrared))
+        else:
+            raise result
         write_image(image, output)
     except (OSError, ValueError) as error:
         return Outcome(failure=f"{pair.name}: {error}")

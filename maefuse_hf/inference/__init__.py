@@ -1,6 +1,7 @@
 """From files to fused images: the checkpoint, the pairs of two folders, one pair through the model, and what
 thermal cameras write."""
 
+from .batch_fusion import fuse_batch
 from .checkpoint import SHIPPED_CHECKPOINT, load_checkpoint, torch_device
 from .file_fusion import FusedFiles, fuse_files
 from .pair_fusion import FusedInStrips, FusedPair, fuse_in_strips, fuse_pair
@@ -13,6 +14,7 @@ __all__ = [
     "FusedPair",
     "PairPaths",
     "find_pairs",
+    "fuse_batch",
     "fuse_files",
     "fuse_in_strips",
     "fuse_pair",

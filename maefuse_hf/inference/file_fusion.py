@@ -20,7 +20,7 @@ from ..modeling_maefuse import MaeFuseModel
 from ..registration import Rig
 from ..strategies import DEFAULT_CONTOUR, DEFAULT_FUSION, Contour, FusionStrategy
 from ..visualization.thermal_palette import thermal_overlay
-from .coverage import blend_into_photo, infrared_in_photo
+from .coverage import Region, blend_into_photo, infrared_in_photo
 from .pair_fusion import ANY_TIME, FusedInStrips, FusedPair, Turn, fuse_any_size
 
 logger = logging.get_logger(__name__)
@@ -48,8 +48,68 @@ class FusedFiles:
     rig: Rig | None = None
 
 
+@dataclass(frozen=True)
+class OpenedFiles:
+    """Files that were opened: the two images that the processor takes, and what becomes of the fused one.
+
+    Attributes:
+        infrared, visible: of the part of the photo that infrared covers.
+        overrides: for the processor.
+        palette: colours what is hot.
+        thermal, infrared_box, rig: as in `FusedFiles`.
+        photo: the whole photo, RGB, the part and its weights for `blend_into_photo`; None where infrared covers all.
+    """
+
+    infrared: Path | Image.Image
+    visible: Path | Image.Image
+    overrides: dict[str, Any]
+    palette: str | None
+    thermal: CameraPair | None
+    infrared_box: Box | None = None
+    rig: Rig | None = None
+    photo: tuple[Image.Image, Region, np.ndarray] | None = None
+
+    def finished(self, pair: FusedPair | FusedInStrips) -> FusedFiles:
+        """What `fuse_files` gives, once the two images are fused."""
+        image = coloured(pair, self.palette)
+        if self.photo is not None:
+            photo, region, weights = self.photo
+            image = blend_into_photo(photo, image, region, weights)
+        return FusedFiles(image, pair, self.thermal, self.infrared_box, self.rig)
+
+
 def fuse_files(
     model: MaeFuseModel,
+    processor: MaeFuseImageProcessor,
+    infrared: FilePath,
+    visible: FilePath | None = None,
+    *,
+    fusion: FusionStrategy = DEFAULT_FUSION,
+    contour: Contour = DEFAULT_CONTOUR,
+    turn: Turn = ANY_TIME,
+    progress: bool = False,
+    **settings: Any,
+) -> FusedFiles:
+    """Fuse a camera's file, or an infrared image and a photo, at the photo's size.
+
+    Args:
+        infrared, visible: as in `open_files`.
+        fusion, contour: for the model.
+        turn: held while the model runs, for threads that share it.
+        progress: show a bar where a pair is so large that it is fused in strips.
+        settings: for `open_files`.
+
+    Raises:
+        OSError, ValueError: what `open_files`, processor and model raise.
+    """
+    opened = open_files(processor, infrared, visible, **settings)
+    pair = fuse_any_size(
+        model, processor, opened.infrared, opened.visible, fusion, contour, turn, progress, **opened.overrides
+    )
+    return opened.finished(pair)
+
+
+def open_files(
     processor: MaeFuseImageProcessor,
     infrared: FilePath,
     visible: FilePath | None = None,
@@ -59,13 +119,9 @@ def fuse_files(
     infrared_unit: str | None = None,
     temperature_range: Limits | None = None,
     palette: str | None = None,
-    fusion: FusionStrategy = DEFAULT_FUSION,
-    contour: Contour = DEFAULT_CONTOUR,
-    turn: Turn = ANY_TIME,
-    progress: bool = False,
     **overrides: Any,
-) -> FusedFiles:
-    """Fuse a camera's file, or an infrared image and a photo, at the photo's size.
+) -> OpenedFiles:
+    """Open a camera's file, or an infrared image and a photo, and bring infrared to the photo's pixels.
 
     Args:
         infrared: a thermal camera's file, or an image.
@@ -76,16 +132,12 @@ def fuse_files(
         infrared_unit: of an image's pixels, as in `maefuse_hf.cameras.UNITS`.
         temperature_range: °C that become black and white.
         palette: colours what is hot, as `thermal_overlay` does.
-        fusion, contour: for the model.
-        turn: held while the model runs, for threads that share it.
-        progress: show a bar where a pair is so large that it is fused in strips.
         overrides: for the processor. Under `infrared_range` raw values are fused and not temperatures. With
             `resize_infrared` infrared covers the whole photo, whatever the camera says.
 
     Raises:
         OSError: a file is missing, truncated or damaged.
-        ValueError: no photo, no temperatures where they are asked for, contradicting settings, or what processor and
-            model raise.
+        ValueError: no photo, no temperatures where they are asked for, or contradicting settings.
     """
     if bool(infrared_box) + bool(rig) + bool(overrides.get("resize_infrared")) > 1:
         raise ValueError(
@@ -108,46 +160,29 @@ def fuse_files(
     if temperature_range:
         require_temperatures(thermal, infrared)
     if thermal is None and infrared_box is None and rig is None:
-        pair = fuse_any_size(
-            model, processor, Path(infrared), photo_path(photo), fusion, contour, turn, progress, **overrides
-        )
-        return FusedFiles(coloured(pair, palette), pair, None, None)
+        return OpenedFiles(Path(infrared), photo_path(photo), overrides, palette, thermal)
 
     values, limits = infrared_values(thermal, infrared, temperature_range, overrides.pop("infrared_range", None))
     place = rig or infrared_box
     if place is None:
         limits = limits or percentile_limits(values, processor)
-        pair = fuse_any_size(
-            model,
-            processor,
-            Image.fromarray(values),
-            photo_path(photo),
-            fusion,
-            contour,
-            turn,
-            progress,
-            infrared_range=limits,
-            **overrides,
+        return OpenedFiles(
+            Image.fromarray(values), photo_path(photo), overrides | {"infrared_range": limits}, palette, thermal
         )
-        return FusedFiles(coloured(pair, palette), pair, thermal, None)
 
     whole = photo_8_bit(photo, processor, overrides.pop("visible_range", None))
     region, covering, weights = infrared_in_photo(values, place, whole.size)
     limits = limits or percentile_limits(covering[weights > 0], processor)
-    pair = fuse_any_size(
-        model,
-        processor,
+    return OpenedFiles(
         Image.fromarray(covering),
         whole.crop(region),
-        fusion,
-        contour,
-        turn,
-        progress,
-        infrared_range=limits,
-        **overrides,
+        overrides | {"infrared_range": limits},
+        palette,
+        thermal,
+        infrared_box,
+        rig,
+        photo=(whole, region, weights),
     )
-    image = blend_into_photo(whole, coloured(pair, palette), region, weights)
-    return FusedFiles(image, pair, thermal, infrared_box, rig)
 
 
 def require_temperatures(thermal: CameraPair | None, infrared: FilePath) -> np.ndarray:

@@ -1,6 +1,7 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
 """One pair of images through processor, model and back."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 from tqdm import tqdm
 from transformers.feature_extraction_utils import BatchFeature
 
@@ -28,6 +30,13 @@ ANY_TIME: Turn = nullcontext()
 
 LARGEST_HELD_WHOLE = 4_000_000
 """Pixels of a pair above which it is fused in strips."""
+
+FOR_THE_MODEL = ("infrared", "visible", "original_sizes", "resized_sizes")
+"""What the model takes of what the processor gives."""
+
+
+class BatchMemoryError(ValueError):
+    """A batch does not fit into the memory of a GPU; smaller ones may."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +87,53 @@ def fuse_pair(
         OSError, ValueError: what processor and model raise for images that cannot be used.
     """
     inputs = processor(infrared=infrared, visible=visible, return_tensors="pt", **overrides).to(model.device)
-    with turn:
-        outputs = model(**inputs, fusion=fusion, contour=contour)
+    [outputs] = outputs_of(model, [inputs], fusion, contour, turn)
     return FusedPair(inputs, outputs, processor.post_process_image_fusion(outputs, inputs)[0])
+
+
+@torch.inference_mode()
+def outputs_of(
+    model: MaeFuseModel,
+    batch: Sequence[BatchFeature],
+    fusion: FusionStrategy = DEFAULT_FUSION,
+    contour: Contour = DEFAULT_CONTOUR,
+    turn: Turn = ANY_TIME,
+) -> list[MaeFuseOutput]:
+    """What the model gives of each of some pairs of one size, in one call.
+
+    Args:
+        batch: what the processor made of each pair, on the model's device.
+        others: as in `fuse_pair`.
+
+    Raises:
+        BatchMemoryError: several pairs do not fit into a GPU's memory together.
+        ValueError: one pair does not, or what the model raises.
+    """
+    names = [name for name in FOR_THE_MODEL if name in batch[0]]
+    stacked = {name: torch.cat([inputs[name] for inputs in batch]) for name in names}
+    try:
+        with turn:
+            outputs = model(**stacked, fusion=fusion, contour=contour)
+    except torch.OutOfMemoryError as error:
+        raise out_of_memory(stacked["infrared"]) from error
+    return [
+        MaeFuseOutput(**{name: value[place : place + 1] for name, value in outputs.items()})
+        for place in range(len(batch))
+    ]
+
+
+def out_of_memory(images: Tensor) -> ValueError:
+    """A sentence that says for what `(B, 1, H, W)` a GPU had too little memory, and what helps."""
+    pairs, _, height, width = images.shape
+    if pairs == 1:
+        return ValueError(
+            f"A pair of {width}×{height} pixels does not fit into the GPU's memory. Choose a smaller precision "
+            "(--dtype float16) or the processor (--device cpu)."
+        )
+    return BatchMemoryError(
+        f"{pairs} pairs of {width}×{height} pixels do not fit into the GPU's memory together. Give a smaller "
+        "--batch-size. Images that are written already are not fused again."
+    )
 
 
 def fuse_in_strips(
@@ -138,11 +191,16 @@ def fuse_any_size(
     Raises:
         OSError, ValueError: what both raise.
     """
-    settings = processor.settings(**overrides)
-    resizes = settings["size"] is not None and settings["do_resize"] is not False
-    if resizes or settings["eight_bit"] or pixel_count(visible) <= LARGEST_HELD_WHOLE:
+    if is_held_whole(processor, visible, **overrides):
         return fuse_pair(model, processor, infrared, visible, fusion, contour, turn, **overrides)
     return fuse_in_strips(model, processor, infrared, visible, fusion, contour, turn, progress, **overrides)
+
+
+def is_held_whole(processor: MaeFuseImageProcessor, visible: Path | Image.Image, **overrides: Any) -> bool:
+    """Whether a pair is small enough for `fuse_pair`, or the processor does what strips cannot."""
+    settings = processor.settings(**overrides)
+    resizes = settings["size"] is not None and settings["do_resize"] is not False
+    return resizes or settings["eight_bit"] or pixel_count(visible) <= LARGEST_HELD_WHOLE
 
 
 def pixel_count(image: Path | Image.Image) -> int:
