@@ -74,15 +74,27 @@ def ramp(height: int, width: int) -> np.ndarray:
 
 @pytest.fixture(scope="session")
 def parquet_pairs(tmp_path_factory) -> str:
-    """A glob of Parquet files with six rendered pairs of 64x72."""
+    """A glob of one Parquet file with six rendered pairs of 64x72."""
+    return rendered_parquet(tmp_path_factory.mktemp("parquet"), files=1)
+
+
+@pytest.fixture(scope="session")
+def parquet_shards(tmp_path_factory) -> str:
+    """The same six pairs in three files."""
+    return rendered_parquet(tmp_path_factory.mktemp("shards"), files=3)
+
+
+def rendered_parquet(folder: Path, files: int) -> str:
+    """A glob of so many Parquet files in a folder, with six rendered pairs of 64x72 in all."""
     import datasets
 
     from maefuse_hf.example_scene.scene import render_example_pair
 
-    folder = tmp_path_factory.mktemp("parquet")
     infrared, visible = zip(*(render_example_pair(64, 72, seed=seed) for seed in range(6)))
     table = datasets.Dataset.from_dict({"infrared": list(infrared), "visible": list(visible)})
-    table.to_parquet(folder / "train-00000-of-00001.parquet")
+    for index in range(files):
+        part = table.shard(num_shards=files, index=index)
+        part.to_parquet(folder / f"train-{index:05}-of-{files:05}.parquet")
     return str(folder / "*.parquet")
 
 

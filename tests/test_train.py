@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -27,6 +28,7 @@ CONFIGS = ROOT / "training" / "configs"
 LAUNCH = (sys.executable, "-m", "accelerate.commands.launch", "--config_file")
 ONE_PROCESS = (*LAUNCH, str(CONFIGS / "accelerate" / "one_cpu.yaml"))
 TWO_PROCESSES = (*LAUNCH, str(CONFIGS / "accelerate" / "two_processes_on_one_cpu.yaml"))
+SEVERAL_MACHINES = (*LAUNCH, str(CONFIGS / "accelerate" / "several_machines.yaml"))
 ENVIRONMENT = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
 
 
@@ -275,6 +277,44 @@ class TestProcesses:
         ]
         assert_close_run(tmp_path, trained[0])
 
+    def test_two_machines_with_a_shared_folder_equal_two_processes_of_one(self, arguments, tmp_path):
+        """Each machine has a working folder and a launcher of its own; they meet at a port."""
+        shared, alone = tmp_path / "shared", tmp_path / "alone"
+        few = [*arguments, *short("decoder", "mfm_fuse"), "batch_size=4", "checkpoint_steps=2"]
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        meeting = ["--num_processes", 2, "--main_process_ip", "127.0.0.1", "--main_process_port", port]
+        script = [ROOT / "training" / "train.py", *few, "--output_dir", shared]
+        machines = []
+        for rank in (0, 1):
+            folder, log = tmp_path / f"machine_{rank}", tmp_path / f"log_{rank}"
+            folder.mkdir()
+            command = [*map(str, [*SEVERAL_MACHINES, *meeting, "--machine_rank", rank, *script])]
+            with log.open("w") as written:
+                machine = subprocess.Popen(command, cwd=folder, env=ENVIRONMENT, stdout=written, stderr=written)
+            machines.append((machine, folder, log))
+        try:
+            for machine, _, log in machines:
+                assert machine.wait(timeout=280) == 0, log.read_text()
+        finally:
+            for machine, _, _ in machines:
+                machine.terminate()
+                machine.wait()
+        run("train.py", *few, "--output_dir", alone, launcher=TWO_PROCESSES)
+
+        assert_same_run(shared, alone)
+        # the first machine alone writes what is written once, and each process its own random state
+        files = [sorted(str(file.relative_to(folder)) for file in folder.rglob("*")) for folder in (shared, alone)]
+        files = [[name for name in names if not name.startswith("log/")] for names in files]
+        assert files[0] == files[1]
+        assert files[0].count("final/model.safetensors") == 1
+        assert "checkpoints/checkpoint_3/random_states_1.pkl" in files[0]
+        assert len(list((shared / "log").iterdir())) == 1
+        logs = [log.read_text() for _, _, log in machines]
+        assert "decoder: 100%" in logs[0] and "decoder: 100%" not in logs[1]
+        assert not any(list(folder.iterdir()) for _, folder, _ in machines)
+
     def test_accumulated_batches_equal_a_larger_one(self, arguments, trained, tmp_path, monkeypatch):
         accumulated = ["batch_size=4", "gradient_accumulation_steps=2"]
         run_here(monkeypatch, *arguments, *GENTLE, "--output_dir", tmp_path, *accumulated)
@@ -313,6 +353,28 @@ class TestData:
         (tmp_path / "resumed" / "final" / "model.safetensors").unlink()
         run_here(monkeypatch, *streamed, "--output_dir", tmp_path / "resumed", "checkpoint_steps=4")
         assert_same_run(tmp_path / "resumed", tmp_path / "whole")
+
+    @pytest.mark.slow
+    def test_two_processes_stream_shards_of_their_own_and_resume(self, arguments, parquet_shards, tmp_path):
+        streamed = [*arguments, f"data.pairs={parquet_shards}", "data.streaming=true", "data.shuffle_buffer=3"]
+        streamed += [*short("decoder", steps=6), "batch_size=2", "checkpoint_steps=4"]
+        finished = run("train.py", *streamed, "--output_dir", tmp_path / "whole", launcher=TWO_PROCESSES)
+        assert "shards for 2 processes" not in finished.stdout
+        shutil.copytree(tmp_path / "whole", tmp_path / "resumed")
+        shutil.rmtree(tmp_path / "resumed" / "checkpoints" / "checkpoint_1")
+        shutil.rmtree(tmp_path / "resumed" / "final")
+        again = run("train.py", *streamed, "--output_dir", tmp_path / "resumed", launcher=TWO_PROCESSES)
+        assert "Going on from step 4" in again.stdout
+        assert_same_run(tmp_path / "resumed", tmp_path / "whole")
+
+    @pytest.mark.slow
+    def test_one_shard_for_two_processes_is_told(self, arguments, parquet_pairs, tmp_path):
+        streamed = [*arguments, f"data.pairs={parquet_pairs}", "data.streaming=true", "data.shuffle_buffer=3"]
+        finished = run(
+            "train.py", *streamed, *short("decoder"), "batch_size=2", "--output_dir", tmp_path, launcher=TWO_PROCESSES
+        )
+        assert re.search(r"parquet has 1 shards for 2 processes: each reads all of them", finished.stdout)
+        assert (tmp_path / "final" / "model.safetensors").is_file()
 
     def test_all_bad_pairs_are_listed_before_anything_runs(self, arguments, pairs, tmp_path, monkeypatch):
         broken = shutil.copytree(pairs, tmp_path / "pairs")

@@ -8,7 +8,7 @@ from accelerate import Accelerator
 from accelerate.utils import ProjectConfiguration
 from safetensors import SafetensorError
 
-from training.checkpoints import POSITION, newest_checkpoint, save_checkpoint
+from training.checkpoints import POSITION, newest_checkpoint, save_checkpoint, with_room
 
 
 @pytest.fixture
@@ -80,6 +80,66 @@ def test_a_full_disk_leaves_the_states_before_and_says_what_to_do(accelerator, t
     assert newest_checkpoint(accelerator).position == {"steps": 10}
     save_checkpoint(accelerator, steps=15)
     assert newest_checkpoint(accelerator).position == {"steps": 15}
+
+
+def test_the_last_good_state_outlives_a_write_that_fails_half_way(tmp_path, monkeypatch):
+    """The disk fills up while accelerate writes the optimizer, after the weights; the oldest state has gone already."""
+    project = ProjectConfiguration(str(tmp_path), automatic_checkpoint_naming=True, total_limit=2)
+    accelerator = Accelerator(cpu=True, project_config=project)
+    layer = torch.nn.Linear(3, 2)
+    model, optimizer = accelerator.prepare(layer, torch.optim.AdamW(layer.parameters()))
+    kept = []
+    for steps in (1, 2, 3):
+        model(torch.full((1, 3), float(steps))).sum().backward()
+        optimizer.step()
+        kept.append([weight.clone() for weight in layer.parameters()])
+        if steps < 3:
+            save_checkpoint(accelerator, steps=steps)
+
+    save = torch.save
+
+    def full(content, file, *arguments, **options):
+        save(content, file, *arguments, **options)
+        if "optimizer" in str(file):
+            Path(file).write_bytes(Path(file).read_bytes()[:100])
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "save", full)
+        with pytest.raises(
+            OSError, match=r"checkpoint_2 could not be saved and was removed\. Whole are checkpoint_1\."
+        ):
+            save_checkpoint(accelerator, steps=3)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["checkpoint_1"]
+
+    found = newest_checkpoint(accelerator)
+    accelerator.load_state(str(found.folder))
+    assert found.position == {"steps": 2}
+    assert all(torch.equal(weight, before) for weight, before in zip(layer.parameters(), kept[1], strict=True))
+    # with room again, both are kept
+    save_checkpoint(accelerator, steps=3)
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["checkpoint_1", "checkpoint_2"]
+    accelerator.free_memory()
+
+
+def test_a_model_that_does_not_fit_is_removed_and_the_states_stay(accelerator, tmp_path):
+    save_checkpoint(accelerator, steps=5)
+    folder = tmp_path / "stages" / "decoder"
+    said = r"decoder could not be saved and was removed\. Whole are checkpoint_0\."
+    with pytest.raises(OSError, match=said), with_room(accelerator, folder):
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").write_bytes(b"half")
+        raise SafetensorError("I/O error: No space left on device (os error 28)")
+    assert not folder.exists()
+    assert newest_checkpoint(accelerator).position == {"steps": 5}
+
+
+def test_other_files_without_room(accelerator):
+    with (
+        pytest.raises(OSError, match=r"nothing more can be written\. Whole are none\. Make room"),
+        with_room(accelerator),
+    ):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
 
 
 @pytest.mark.parametrize("error", [OSError(errno.EACCES, "Permission denied"), RuntimeError("CUDA error")])

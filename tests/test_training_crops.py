@@ -1,10 +1,15 @@
-import re
+import io
+import tarfile
+from dataclasses import replace
 
+import datasets
 import numpy as np
 import pytest
 import torch
 from conftest import ramp
+from PIL import Image
 
+from training import crops
 from training.config import DataConfig
 from training.crops import (
     DAMAGE_SEED,
@@ -20,7 +25,16 @@ from training.crops import (
     pair_of_crops,
 )
 from training.damages import damaged_crop
-from training.data import Pairs, decode_row, load_table, split_stream
+from training.data import (
+    Pairs,
+    checked_pairs,
+    decode_row,
+    has_a_shard_for_each,
+    load_table,
+    row_name,
+    share_of_stream,
+    split_stream,
+)
 
 PLAIN = DataConfig(pairs="", crop_size=4, gamma_range=(1.0, 1.0))
 
@@ -200,9 +214,139 @@ class TestStreamedPairCrops:
             assert torch.equal(torch.cat([item["infrared"], item["visible"]]), expected)
 
     def test_a_stream_that_holds_nothing_more(self, data):
+        stream, held_out = split_stream(replace(data, validation_pairs=6))
+        assert len(held_out) == 6
+        with pytest.raises(ValueError, match=r"streams no pair to train on to process 0 of 1; lower validation_pairs"):
+            next(iter(StreamedPairCrops(stream, data, 1, 0)))
+
+    def test_what_was_drawn_before_is_left_out_without_being_decoded(self, data, monkeypatch):
         stream, _ = split_stream(data)
-        with pytest.raises(ValueError, match=re.escape("streams no pair to train on; lower validation_pairs")):
-            next(iter(StreamedPairCrops(stream.skip(4), data, 1, 0)))
+        whole = [*StreamedPairCrops(stream, data, 7, seed=2)]
+        decoded = []
+        monkeypatch.setattr(crops, "decode_streamed", lambda row, size: decoded.append(row) or decode_row(row))
+        rest = StreamedPairCrops(stream, data, 7, seed=2, skipped=5)
+        assert len(rest) == 2
+        for item, expected in zip([*rest], whole[5:], strict=True):
+            assert item["scene"] == expected["scene"] and torch.equal(item["infrared"], expected["infrared"])
+        assert len(decoded) == 2
+
+
+SHARDS, ROWS = 5, 3
+
+
+class TestShards:
+    """A stream of several files, read by several processes."""
+
+    @pytest.fixture
+    def data(self, tmp_path):
+        for shard in range(SHARDS):
+            images = [ramp(6, 6) + np.uint8(ROWS * shard + row) for row in range(ROWS)]
+            cells = [Image.fromarray(image) for image in images]
+            table = datasets.Dataset.from_dict({"infrared": cells, "visible": cells})
+            table.to_parquet(tmp_path / f"{shard}.parquet")
+        return DataConfig(
+            pairs=str(tmp_path / "*.parquet"), streaming=True, crop_size=4, shuffle_buffer=4, validation_pairs=4
+        )
+
+    def drawn(self, data, process, processes, draws, seed=0):
+        crops = StreamedPairCrops(split_stream(data)[0], data, draws, seed, process, processes)
+        return [crops.name(item["scene"]) for item in crops]
+
+    def names(self, shards, held_out=()):
+        names = [f"row {row}" + (f" of shard {shard}" if shard else "") for shard in shards for row in range(ROWS)]
+        return [name for name in names if name not in held_out]
+
+    def test_the_first_rows_are_held_out_across_shards(self, data):
+        held_out = split_stream(data)[1]
+        assert held_out.names == ["row 0", "row 1", "row 2", "row 0 of shard 1"]
+        assert [pair[0, 0, 0] for pair in held_out] == [0, 1, 2, 3]
+
+    def test_the_number_of_a_row_names_its_file(self, data):
+        stream, _ = split_stream(data)
+        for row in stream:
+            place, _, shard = row_name(row["row"]).removeprefix("row ").partition(" of shard ")
+            assert decode_row(row)[0, 0, 0] == ROWS * int(shard or 0) + int(place)
+
+    def rows_of_an_epoch(self, stream, data, process, epoch, processes=2):
+        """The names of what a process reads in an epoch."""
+        shuffled = share_of_stream(stream, process, processes).shuffle(seed=0, buffer_size=data.shuffle_buffer)
+        shuffled.set_epoch(epoch)
+        return [row_name(row["row"]) for row in shuffled]
+
+    def test_in_an_epoch_each_process_reads_shards_of_its_own(self, data):
+        stream, _ = split_stream(replace(data, validation_pairs=0))
+        dealt = set()
+        for epoch in range(4):
+            first, second = (self.rows_of_an_epoch(stream, data, process, epoch) for process in (0, 1))
+            assert sorted([*first, *second]) == sorted(self.names(range(SHARDS)))
+            # five shards for two: three and two, whole
+            of_first, of_second = ({name.partition(" of ")[2] for name in names} for names in (first, second))
+            assert sorted(map(len, (of_first, of_second))) == [2, 3] and not of_first & of_second
+            dealt.add(frozenset(of_first))
+        # dealt anew in each epoch, so that none comes more often for good
+        assert len(dealt) > 1
+
+    def test_a_process_draws_what_it_reads(self, data):
+        stream, _ = split_stream(replace(data, validation_pairs=0))
+        for process in (0, 1):
+            expected = [
+                *self.rows_of_an_epoch(stream, data, process, 0),
+                *self.rows_of_an_epoch(stream, data, process, 1),
+            ]
+            crops = StreamedPairCrops(stream, data, len(expected), 0, process, 2)
+            assert [crops.name(item["scene"]) for item in crops] == expected
+
+    def test_the_files_of_other_processes_are_not_opened(self, data, tmp_path):
+        stream, _ = split_stream(replace(data, validation_pairs=0))
+        expected = self.rows_of_an_epoch(stream, data, 1, 0)
+        own = {name.partition(" of shard ")[2] or "0" for name in expected}
+        for file in tmp_path.glob("*.parquet"):
+            if file.stem not in own:
+                file.unlink()
+        crops = StreamedPairCrops(stream, data, len(expected), 0, 1, 2)
+        assert [crops.name(item["scene"]) for item in crops] == expected
+        assert len(list(tmp_path.glob("*.parquet"))) < SHARDS
+
+    def test_processes_draw_crops_of_their_own(self, data):
+        stream, _ = split_stream(data)
+        alone, first, second = (
+            StreamedPairCrops(stream, replace(data, gamma_range=(0.5, 2.0)), 1, 0, *place)
+            for place in ((0, 1), (0, 2), (1, 2))
+        )
+        values = [next(iter(crops))["infrared"].mean().item() for crops in (alone, first, second)]
+        assert len(set(values)) == 3
+
+    def test_too_few_shards_for_the_processes_are_read_by_all(self, data):
+        stream, _ = split_stream(data)
+        assert has_a_shard_for_each(stream, SHARDS) and not has_a_shard_for_each(stream, SHARDS + 1)
+        held_out = ("row 0", "row 1", "row 2", "row 0 of shard 1")
+        trained = self.names(range(SHARDS), held_out)
+        shares = [self.drawn(data, process, SHARDS + 1, 1) for process in range(SHARDS + 1)]
+        assert len({name for share in shares for name in share}) == SHARDS + 1
+        one = self.drawn(data, 0, SHARDS + 1, 60)
+        assert set(one) <= set(trained)
+
+    def test_webdataset(self, tmp_path):
+        for shard in range(2):
+            with tarfile.open(tmp_path / f"{shard}.tar", "w") as archive:
+                for row in range(2):
+                    for name, suffix in (("infrared", "png"), ("visible", "jpg")):
+                        save_in(archive, f"{shard}{row}.{name}.{suffix}", ramp(6, 6) + 50 * shard + 10 * row)
+        data = DataConfig(pairs=str(tmp_path / "*.tar"), streaming=True, crop_size=4, validation_pairs=1)
+        held_out = split_stream(data)[1]
+        assert np.array_equal(held_out[0][0], ramp(6, 6))
+        assert [self.drawn(data, process, 2, 2) for process in (0, 1)].count(["row 1", "row 1"]) == 1
+        checked = checked_pairs(replace(data, streaming=False))
+        assert len(checked) == 4 and np.array_equal(checked[3][0], ramp(6, 6) + 60)
+
+
+def save_in(archive, name, pixels):
+    """Add an image to a tar file."""
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "PNG" if name.endswith("png") else "JPEG")
+    entry = tarfile.TarInfo(name)
+    entry.size = len(content.getvalue())
+    archive.addfile(entry, io.BytesIO(content.getvalue()))
 
 
 class TestWeightedDraws:

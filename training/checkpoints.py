@@ -4,6 +4,8 @@ import errno
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,30 +33,50 @@ def save_checkpoint(accelerator: Accelerator, **position: int | str) -> None:
     Every process calls it. The accelerator's project configuration names the states and limits their number.
 
     Raises:
-        OSError: if the disk is full. What was half written is removed; the states before it stay.
+        OSError: if the disk is full, as `with_room`.
     """
-    states = Path(accelerator.project_dir) / "checkpoints"
-    folder = states / f"checkpoint_{accelerator.save_iteration}"
-    try:
+    folder = states_of(accelerator) / f"checkpoint_{accelerator.save_iteration}"
+    with with_room(accelerator, folder):
         accelerator.save_state()
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
             written = folder / f"{POSITION}.partial"
             written.write_text(json.dumps(position))
             written.replace(folder / POSITION)
+    accelerator.wait_for_everyone()
+
+
+def states_of(accelerator: Accelerator) -> Path:
+    """The folder of a run's saved states."""
+    return Path(accelerator.project_dir) / "checkpoints"
+
+
+@contextmanager
+def with_room(accelerator: Accelerator, folder: Path | None = None) -> Iterator[None]:
+    """While a run writes something, a whole `folder` where one is named.
+
+    Raises:
+        OSError: if the disk is full. The folder, half written, is removed; the saved states before stay.
+    """
+    try:
+        yield
     except (OSError, RuntimeError, SafetensorError) as error:
         # torch and safetensors have errors of their own for what the system says
-        if not is_disk_full(error, states):
+        states = states_of(accelerator)
+        if not is_disk_full(error, Path(accelerator.project_dir)):
             raise
-        shutil.rmtree(folder, ignore_errors=True)
-        kept = [other.name for other in sorted(states.glob("checkpoint_*"), key=checkpoint_number)]
+        lost = "nothing more can be written"
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            lost = f"{folder.name} could not be saved and was removed"
+        whole = [position.parent for position in states.glob(f"checkpoint_*/{POSITION}")]
+        kept = ", ".join(state.name for state in sorted(whole, key=checkpoint_number))
         raise OSError(
             errno.ENOSPC,
-            f"The disk is full: {folder.name} could not be saved and was removed. Whole are {', '.join(kept) or 'none'}"
-            ". Make room, and start the same command again: it goes on from the newest",
+            f"The disk is full: {lost}. Whole are {kept or 'none'}. Make room, and start the same command again: it "
+            "goes on from the newest",
             str(states),
         ) from error
-    accelerator.wait_for_everyone()
 
 
 def is_disk_full(error: Exception, folder: Path) -> bool:
@@ -69,7 +91,7 @@ def newest_checkpoint(accelerator: Accelerator) -> Checkpoint | None:
 
     Every process calls it.
     """
-    states = Path(accelerator.project_dir) / "checkpoints"
+    states = states_of(accelerator)
     if accelerator.is_main_process:
         for folder in states.glob("checkpoint_*"):
             if not (folder / POSITION).is_file():

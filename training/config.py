@@ -43,9 +43,10 @@ class DataConfig:
     split: str = "train"
     """Split of a dataset on the Hub."""
     streaming: bool = False
-    """Read a dataset on the Hub or Parquet files while training, without having them whole on this machine first."""
+    """Read a dataset on the Hub, Parquet files or tar files while training, without having them whole on this machine
+    first. Each process reads other files."""
     shuffle_buffer: int = 256
-    """How many streamed pairs the next one is drawn from."""
+    """How many streamed pairs a process draws the next one from."""
     in_memory: bool = True
     """Keep all pairs decoded, in every process; otherwise each crop decodes its pair again."""
     photos: str | None = None

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, IterableDataset, Sampler
 
 from training.config import DataConfig
 from training.damages import damaged_crop, log_uniform
-from training.data import Pairs, decoded_rows, require_room, row_name
+from training.data import Pairs, decode_streamed, require_room, row_name, share_of_stream
 
 Draw = tuple[int, int]
 """Index of a scene, and the seed of its crop."""
@@ -135,34 +135,56 @@ class FixedPairCrops(PairCrops):
 
 
 class StreamedPairCrops(IterableDataset[dict[str, Any]]):
-    """Random crops of a stream of pairs, shuffled within its buffer, as many as are to be drawn."""
+    """As many random crops as one process is to draw of its share of a stream of pairs, shuffled within its buffer.
 
-    def __init__(self, stream: Any, data: DataConfig, draws: int, seed: int) -> None:
-        self.stream = stream
+    The draws depend on the seed and on the number of processes. A run that goes on leaves out those that it `skipped`:
+    their rows are read again, to fill the buffer alike, but not decoded.
+    """
+
+    def __init__(
+        self,
+        stream: Any,
+        data: DataConfig,
+        draws: int,
+        seed: int,
+        process: int = 0,
+        processes: int = 1,
+        skipped: int = 0,
+    ) -> None:
+        self.stream = share_of_stream(stream, process, processes)
         self.data = data
         self.draws = draws
         self.seed = seed
+        self.process = process
+        self.processes = processes
+        self.skipped = skipped
 
     def __len__(self) -> int:
-        return self.draws
+        return self.draws - self.skipped
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         random = torch.Generator().manual_seed(self.seed)
-        for scene, pair in itertools.islice(self.pairs(), self.draws):
-            seed = int(torch.randint(LARGEST_SEED, (), generator=random))
-            yield pair_of_crops(augmented_crop(pair, seed, self.data), seed, self.data, scene)
+        for draw, row in enumerate(itertools.islice(self.rows(), self.draws)):
+            # one for each process, so that no two draw alike
+            seed = int(torch.randint(LARGEST_SEED, (self.processes,), generator=random)[self.process])
+            if draw >= self.skipped:
+                pair = decode_streamed(row, self.data.crop_size)
+                yield pair_of_crops(augmented_crop(pair, seed, self.data), seed, self.data, row["row"])
 
-    def pairs(self) -> Iterator[tuple[int, np.ndarray]]:
-        """The stream's pairs again and again, in another order each time."""
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The stream's rows again and again, in another order each time."""
         shuffled = self.stream.shuffle(seed=self.seed, buffer_size=self.data.shuffle_buffer)
         for epoch in itertools.count():
             shuffled.set_epoch(epoch)
             empty = True
-            for row in decoded_rows(shuffled, self.data.crop_size):
+            for row in shuffled:
                 empty = False
                 yield row
             if empty:
-                raise ValueError(f"{self.data.pairs} streams no pair to train on; lower validation_pairs.")
+                raise ValueError(
+                    f"{self.data.pairs} streams no pair to train on to process {self.process} of {self.processes}; "
+                    "lower validation_pairs or give it more shards."
+                )
 
     def name(self, scene: int) -> str:
         """The name of a scene."""

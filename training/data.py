@@ -6,11 +6,15 @@
 - a folder in the `imagefolder` layout of datasets, its `metadata.jsonl` with `infrared_file_name` and
   `visible_file_name` a line;
 - Parquet files (a glob that ends in `.parquet`), or whatever else `datasets.load_dataset` opens, above all a dataset on
-  the Hub, with two image columns `infrared` and `visible`. `push_pairs.py` makes one of a folder.
+  the Hub, with two image columns `infrared` and `visible`. `push_pairs.py` makes one of a folder;
+- tar files in the layout of WebDataset (a glob that ends in `.tar`), with `NAME.infrared.png` and `NAME.visible.png` of
+  each pair, or other image suffixes.
 """
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -35,6 +39,10 @@ Result = TypeVar("Result")
 
 PAIR_COLUMNS = ("infrared", "visible")
 """Image columns of a dataset of pairs."""
+ROWS_OF_A_SHARD = 2**32
+"""The number of a streamed row is its place in its shard, and this many for each shard before."""
+FILES = {".parquet": "parquet", ".tar": "webdataset"}
+"""What `datasets` calls the files that a glob names, by their suffix."""
 
 
 class Pairs:
@@ -107,7 +115,7 @@ def open_pairs(data: DataConfig) -> tuple[Pairs, list[str]]:
         ValueError, OSError: if there is nothing of that name, or nothing that holds pairs.
     """
     folder = Path(data.pairs)
-    if folder.is_dir() and not any(folder.rglob("*.parquet")):
+    if folder.is_dir() and not any(next(folder.rglob(f"*{suffix}"), None) for suffix in FILES):
         paths, problems = find_pairs(folder)
         return Pairs([pair.name for pair in paths], partial(read_files, paths)), problems
     table = load_table(data)
@@ -123,15 +131,21 @@ def load_table(data: DataConfig) -> Any:
     """
     import datasets
 
+    kind = FILES.get(Path(data.pairs).suffix)
     try:
-        if data.pairs.endswith(".parquet"):
-            table = datasets.load_dataset("parquet", data_files=data.pairs, split="train", streaming=data.streaming)
+        if kind is not None:
+            table = datasets.load_dataset(kind, data_files=data.pairs, split="train", streaming=data.streaming)
         else:
             table = datasets.load_dataset(data.pairs, split=data.split, streaming=data.streaming)
     except OSError as error:
         raise OSError(
             f"Cannot open the pairs {data.pairs}. It is no folder of images, and as a dataset: {error}"
         ) from error
+    for name in PAIR_COLUMNS:
+        # WebDataset names its columns as the files end, infrared.png for one
+        named = [column for column in table.features or {} if column.startswith(f"{name}.")]
+        if len(named) == 1:
+            table = table.rename_column(named[0], name)
     columns = table.features or {}
     lacking = [name for name in PAIR_COLUMNS if not isinstance(columns.get(name), datasets.Image)]
     if lacking:
@@ -260,32 +274,62 @@ def split_pairs(pairs: Pairs, validation_pairs: int) -> tuple[Pairs, Pairs]:
 
 def split_stream(data: DataConfig) -> tuple[datasets.IterableDataset, Pairs]:
     """A stream of training rows, each with its number `row`, and the stream's first `validation_pairs` pairs, decoded,
-    which it leaves out.
+    which it leaves out. The stream has the shards of the table, a file each, and a reader of some opens no other.
 
     Raises:
         ValueError, OSError: as `load_table`, and if one of those first pairs cannot be used.
     """
-    table = load_table(data).map(lambda row, number: {"row": number}, with_indices=True)
-    first = decoded_rows(table.take(data.validation_pairs), data.crop_size)
-    read = dict(tqdm(first, total=data.validation_pairs, desc="reading validation pairs", unit="pair"))
-    names = [row_name(number) for number in read]
-    return table.skip(data.validation_pairs), Pairs(names, list(read.values()).__getitem__)
+    import datasets
+
+    table = load_table(data)
+    shards = list(range(table.num_shards))
+    rows = itertools.islice(rows_of_shards(shards, table, {}), data.validation_pairs)
+    shown = tqdm(rows, total=data.validation_pairs, desc="reading validation pairs", unit="pair")
+    read = {row["row"]: decode_streamed(row, data.crop_size) for row in shown}
+    held_out = Counter(number // ROWS_OF_A_SHARD for number in read)
+    stream = datasets.IterableDataset.from_generator(
+        rows_of_shards, gen_kwargs={"shards": shards, "table": table, "held_out": dict(held_out)}
+    )
+    return stream, Pairs([row_name(number) for number in read], list(read.values()).__getitem__)
 
 
-def decoded_rows(rows: Any, crop_size: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Number and `(2, H, W)` uint8 luminance of each row of a stream; a `ValueError` names the row that has none."""
-    for row in rows:
-        try:
-            pair = decode_row(row)
-            require_room(pair, crop_size)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{row_name(row['row'])}: {error}") from error
-        yield row["row"], pair
+def rows_of_shards(shards: Sequence[int], table: Any, held_out: dict[int, int]) -> Iterator[dict[str, Any]]:
+    """The rows of some shards of a streamed table, each with its number `row`, without the first ones of those shards
+    that `held_out` says how many of."""
+    for shard in shards:
+        rows = table.shard(num_shards=table.num_shards, index=shard)
+        for place, row in enumerate(rows):
+            if place >= held_out.get(shard, 0):
+                yield {**row, "row": shard * ROWS_OF_A_SHARD + place}
+
+
+def share_of_stream(stream: datasets.IterableDataset, process: int, processes: int) -> datasets.IterableDataset:
+    """What one of several processes reads of a stream: in each epoch other shards than all others or, where there are
+    too few of them, each `processes`-th row of all."""
+    from datasets.distributed import split_dataset_by_node
+
+    strategy = "shards" if has_a_shard_for_each(stream, processes) else "examples"
+    return split_dataset_by_node(stream, process, processes, strategy=strategy)
+
+
+def has_a_shard_for_each(stream: datasets.IterableDataset, processes: int) -> bool:
+    return stream.num_shards >= processes
+
+
+def decode_streamed(row: dict[str, Any], crop_size: int) -> np.ndarray:
+    """`(2, H, W)` uint8 luminance of a row of a stream; a `ValueError` names the row if it has none."""
+    try:
+        pair = decode_row(row)
+        require_room(pair, crop_size)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{row_name(row['row'])}: {error}") from error
+    return pair
 
 
 def row_name(number: int) -> str:
-    """What a pair of a table or stream is called."""
-    return f"row {number}"
+    """What a pair of a table or stream is called: its row, and in a stream's later shards the shard too."""
+    shard, place = divmod(number, ROWS_OF_A_SHARD)
+    return f"row {place} of shard {shard}" if shard else f"row {place}"
 
 
 def read_photos(files: str) -> list[np.ndarray]:

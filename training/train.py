@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
+from accelerate.data_loader import prepare_data_loader
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import ProjectConfiguration, set_seed
 from safetensors.torch import load_file
@@ -25,11 +26,11 @@ from transformers.utils import cached_file, logging
 from maefuse_hf import MaeFuseImageProcessor, MaeFuseModel
 from maefuse_hf.conversion import model_from_encoder
 from maefuse_hf.losses import require_fusion_terms
-from training.checkpoints import Checkpoint, newest_checkpoint, save_checkpoint
+from training.checkpoints import Checkpoint, newest_checkpoint, save_checkpoint, with_room
 from training.config import TrainingConfig
 from training.config_file import parse_run, save_resolved
 from training.crops import EpochDraws, FixedPairCrops, PairCrops, StreamedPairCrops
-from training.data import checked_pairs, split_by_name, split_stream
+from training.data import checked_pairs, has_a_shard_for_each, split_by_name, split_stream
 from training.feature_cache import cache_features
 from training.initialization import (
     initialize_decoder_as_read_out,
@@ -81,14 +82,28 @@ def start_processor(config: TrainingConfig, model: MaeFuseModel) -> MaeFuseImage
     return MaeFuseImageProcessor(size_divisor=model.patch_size)
 
 
-def crops_loader(crops: Any, config: TrainingConfig, planned: PlannedStage, processes: int) -> tuple[Any, DataLoader]:
-    """The crops of a stage (those of a stream depend on its seed) and the batches that it will see, in their order."""
-    draws = planned.plan.steps * config.gradient_accumulation_steps * config.batch_size * processes
-    if config.data.streaming:
-        crops = StreamedPairCrops(crops, config.data, draws, planned.seed)
-        return crops, DataLoader(crops, config.batch_size, num_workers=config.data.workers)
-    order = EpochDraws(len(crops), draws, planned.seed)
-    return crops, DataLoader(crops, config.batch_size, sampler=order, num_workers=config.data.workers)
+def crops_loader(
+    crops: Any, config: TrainingConfig, planned: PlannedStage, accelerator: Accelerator, steps_done: int
+) -> tuple[Any, DataLoader]:
+    """The crops of a stage and the batches of them that this process has still to see, in their order.
+
+    Crops are drawn for all processes together, and accelerate gives each its batches. Of a stream each process reads
+    its own share, and draws from that.
+    """
+    data, processes = config.data, accelerator.num_processes
+    batches = planned.plan.steps * config.gradient_accumulation_steps
+    batches_done = steps_done * config.gradient_accumulation_steps
+    if data.streaming:
+        draws, skipped = batches * config.batch_size, batches_done * config.batch_size
+        crops = StreamedPairCrops(crops, data, draws, planned.seed, accelerator.process_index, processes, skipped)
+        own = DataLoader(crops, config.batch_size, num_workers=data.workers)
+        # nothing to split: batches only go to the device
+        return crops, prepare_data_loader(
+            own, accelerator.device, num_processes=1, process_index=0, put_on_device=True, dispatch_batches=False
+        )
+    order = EpochDraws(len(crops), batches * config.batch_size * processes, planned.seed)
+    loader = accelerator.prepare(DataLoader(crops, config.batch_size, sampler=order, num_workers=data.workers))
+    return crops, accelerator.skip_first_batches(loader, batches_done)
 
 
 def checked_values(
@@ -124,17 +139,16 @@ def train_stage(
     """Run one stage from its start, or from a state that was saved within it, to its end, and save the model."""
     stage, plan = planned.stage, planned.plan
     processes = accelerator.num_processes
-    crops, loader = crops_loader(pairs, config, planned, processes)
     step = GuidedStep(model, stage, model.config.loss_weights, config.reconstruction_weight).train()
     optimizer, scheduler = adamw(step, config.optimizer, plan.learning_rate, plan.steps, processes)
-    run, optimizer, loader, scheduler = accelerator.prepare(step, optimizer, loader, scheduler)
+    run, optimizer, scheduler = accelerator.prepare(step, optimizer, scheduler)
     # a sharded model gathers its weights in forward, and where it is told to
     register_fsdp_forward_method(step, "decode")
     done = 0
     if checkpoint is not None:
         accelerator.load_state(str(checkpoint.folder))
         done = int(checkpoint.position["steps"])
-        loader = accelerator.skip_first_batches(loader, done * config.gradient_accumulation_steps)
+    crops, loader = crops_loader(pairs, config, planned, accelerator, done)
 
     pairs_of_a_step = config.batch_size * config.gradient_accumulation_steps * processes
     progress = tqdm(
@@ -172,7 +186,8 @@ def train_stage(
         accelerator.log({f"{stage.name}/{name}": value for name, value in logged.items()}, step=steps_of_the_run)
 
         if done % config.sample_steps == 0 or done == plan.steps:
-            seen = validation.look(run, step, accelerator, steps_of_the_run)
+            with with_room(accelerator):
+                seen = validation.look(run, step, accelerator, steps_of_the_run)
             progress.write(f"{stage.name}, step {done}: {seen}")
         if done % config.checkpoint_steps == 0 or done == plan.steps:
             save_checkpoint(accelerator, stage=stage.name, steps=done, steps_of_the_run=steps_of_the_run)
@@ -186,14 +201,15 @@ def save_model(accelerator: Accelerator, run: torch.nn.Module, processor: MaeFus
     """Save what a prepared `GuidedStep` trains, with its image processor, so that `from_pretrained` loads it."""
     weights = {name.removeprefix("model."): value for name, value in accelerator.get_state_dict(run).items()}
     model = accelerator.unwrap_model(run).model
-    model.save_pretrained(
-        folder,
-        is_main_process=accelerator.is_main_process,
-        state_dict=weights,
-        save_function=accelerator.save,
-    )
-    if accelerator.is_main_process:
-        processor.save_pretrained(folder)
+    with with_room(accelerator, folder):
+        model.save_pretrained(
+            folder,
+            is_main_process=accelerator.is_main_process,
+            state_dict=weights,
+            save_function=accelerator.save,
+        )
+        if accelerator.is_main_process:
+            processor.save_pretrained(folder)
     accelerator.wait_for_everyone()
 
 
@@ -231,6 +247,11 @@ def train(config: TrainingConfig, output_dir: Path) -> None:
     if config.data.streaming:
         training, held_out = split_stream(config.data)
         crops: Any = training
+        if not has_a_shard_for_each(training, accelerator.num_processes):
+            accelerator.print(
+                f"{config.data.pairs} has {training.num_shards} shards for {accelerator.num_processes} processes: each "
+                "reads all of them and keeps its part of the rows. Written into more files, it is read once."
+            )
     else:
         training, held_out = split_by_name(checked_pairs(config.data), config.data)
         fixed = config.data.crops_per_pair is not None
@@ -257,8 +278,9 @@ def train(config: TrainingConfig, output_dir: Path) -> None:
         checkpoint = None
 
     if accelerator.is_main_process:
-        model.save_pretrained(output_dir / "final")
-        processor.save_pretrained(output_dir / "final")
+        with with_room(accelerator, output_dir / "final"):
+            model.save_pretrained(output_dir / "final")
+            processor.save_pretrained(output_dir / "final")
     accelerator.end_training()
 
 
