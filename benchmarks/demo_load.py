@@ -31,7 +31,7 @@ from maefuse_hf.image_files import write_image
 
 APP = Path(__file__).parent.parent / "space" / "app.py"
 PORT = 7877
-SECONDS_TO_START = 180
+SECONDS_TO_START = 600
 SECONDS_TO_END = 300
 PAIRS = 4
 KIBIBYTES_PER_MEGABYTE = 1e6 / 1024
