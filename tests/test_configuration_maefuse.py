@@ -135,3 +135,15 @@ def test_unknown_keys_of_the_encoder_are_said_and_those_of_transformers_are_not(
         "The configuration has unknown keys, which change nothing: tile_sise, encoder_config.mask_ration, "
         "encoder_config.stride."
     ]
+
+
+def test_what_a_configuration_gives_back_has_no_unknown_keys(caplog):
+    """Training makes a model of another one's fields; transformers adds keys of its own to them, output_attentions for
+    one, which no config.json holds."""
+    config = small_config()
+    values = config.to_dict()
+    assert "output_attentions" in values and "output_attentions" in values["encoder_config"]
+    again = MaeFuseConfig.from_dict({**values, "merging_blocks": 1})
+    assert again.to_dict() == {**values, "merging_blocks": 1}
+    assert MaeFuseConfig(**values).to_dict() == values
+    assert caplog.messages == []
