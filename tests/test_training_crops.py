@@ -214,10 +214,14 @@ class TestStreamedPairCrops:
             assert torch.equal(torch.cat([item["infrared"], item["visible"]]), expected)
 
     def test_a_stream_that_holds_nothing_more(self, data):
-        stream, held_out = split_stream(replace(data, validation_pairs=6))
-        assert len(held_out) == 6
-        with pytest.raises(ValueError, match=r"streams no pair to train on to process 0 of 1; lower validation_pairs"):
-            next(iter(StreamedPairCrops(stream, data, 1, 0)))
+        with pytest.raises(ValueError, match=r"streams 6 pairs, and 6 are validation pairs: nothing is left to train"):
+            split_stream(replace(data, validation_pairs=6))
+
+    def test_fewer_pairs_than_processes(self, data):
+        stream, _ = split_stream(replace(data, validation_pairs=5))
+        assert len([*StreamedPairCrops(stream, data, 3, 0, process=0, processes=2)]) == 3
+        with pytest.raises(ValueError, match=r"streams no pair to process 1 of 2: it has fewer than processes, or"):
+            next(iter(StreamedPairCrops(stream, data, 1, 0, process=1, processes=2)))
 
     def test_what_was_drawn_before_is_left_out_without_being_decoded(self, data, monkeypatch):
         stream, _ = split_stream(data)
@@ -316,15 +320,18 @@ class TestShards:
         values = [next(iter(crops))["infrared"].mean().item() for crops in (alone, first, second)]
         assert len(set(values)) == 3
 
+    def test_a_shard_that_is_held_out_whole_is_dealt_to_no_process(self, data):
+        for validation_pairs, left in ((2, SHARDS), (3, SHARDS - 1), (4, SHARDS - 1), (14, 1)):
+            stream, held_out = split_stream(replace(data, validation_pairs=validation_pairs))
+            assert stream.num_shards == left and len(held_out) == validation_pairs
+            assert len({row["row"] for row in stream}) == SHARDS * ROWS - validation_pairs
+
     def test_too_few_shards_for_the_processes_are_read_by_all(self, data):
-        stream, _ = split_stream(data)
-        assert has_a_shard_for_each(stream, SHARDS) and not has_a_shard_for_each(stream, SHARDS + 1)
-        held_out = ("row 0", "row 1", "row 2", "row 0 of shard 1")
-        trained = self.names(range(SHARDS), held_out)
-        shares = [self.drawn(data, process, SHARDS + 1, 1) for process in range(SHARDS + 1)]
-        assert len({name for share in shares for name in share}) == SHARDS + 1
-        one = self.drawn(data, 0, SHARDS + 1, 60)
-        assert set(one) <= set(trained)
+        stream, held_out = split_stream(data)
+        assert has_a_shard_for_each(stream, SHARDS - 1) and not has_a_shard_for_each(stream, SHARDS)
+        shares = [self.rows_of_an_epoch(stream, data, process, 0, SHARDS) for process in range(SHARDS)]
+        assert sorted(name for share in shares for name in share) == sorted(self.names(range(SHARDS), held_out.names))
+        assert all(shares)
 
     def test_webdataset(self, tmp_path):
         for shard in range(2):

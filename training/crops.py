@@ -182,8 +182,8 @@ class StreamedPairCrops(IterableDataset[dict[str, Any]]):
                 yield row
             if empty:
                 raise ValueError(
-                    f"{self.data.pairs} streams no pair to train on to process {self.process} of {self.processes}; "
-                    "lower validation_pairs or give it more shards."
+                    f"{self.data.pairs} streams no pair to process {self.process} of {self.processes}: it has fewer "
+                    "than processes, or a file without any. Write it into files of like size, or start fewer processes."
                 )
 
     def name(self, scene: int) -> str:

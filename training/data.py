@@ -277,18 +277,31 @@ def split_stream(data: DataConfig) -> tuple[datasets.IterableDataset, Pairs]:
     which it leaves out. The stream has the shards of the table, a file each, and a reader of some opens no other.
 
     Raises:
-        ValueError, OSError: as `load_table`, and if one of those first pairs cannot be used.
+        ValueError, OSError: as `load_table`, and if one of those first pairs cannot be used or there is no other.
     """
     import datasets
 
     table = load_table(data)
     shards = list(range(table.num_shards))
-    rows = itertools.islice(rows_of_shards(shards, table, {}), data.validation_pairs)
-    shown = tqdm(rows, total=data.validation_pairs, desc="reading validation pairs", unit="pair")
-    read = {row["row"]: decode_streamed(row, data.crop_size) for row in shown}
+    rows = rows_of_shards(shards, table, {})
+    first = tqdm(
+        itertools.islice(rows, data.validation_pairs),
+        total=data.validation_pairs,
+        desc="reading validation pairs",
+        unit="pair",
+    )
+    read = {row["row"]: decode_streamed(row, data.crop_size) for row in first}
+    following = next(rows, None)
+    if following is None:
+        raise ValueError(
+            f"{data.pairs} streams {len(read)} pairs, and {data.validation_pairs} are validation pairs: nothing is "
+            "left to train on. Lower validation_pairs."
+        )
+    # a shard that is held out whole would leave a process without a pair
+    left = shards[following["row"] // ROWS_OF_A_SHARD :]
     held_out = Counter(number // ROWS_OF_A_SHARD for number in read)
     stream = datasets.IterableDataset.from_generator(
-        rows_of_shards, gen_kwargs={"shards": shards, "table": table, "held_out": dict(held_out)}
+        rows_of_shards, gen_kwargs={"shards": left, "table": table, "held_out": dict(held_out)}
     )
     return stream, Pairs([row_name(number) for number in read], list(read.values()).__getitem__)
 
