@@ -23,11 +23,11 @@ def hub(*arguments):
 
 
 def test_the_job_is_what_is_meant():
+    if "--dry-run" not in hub("jobs", "run", "--help").stdout:
+        pytest.skip("this huggingface_hub cannot show a job without sending it")
     _, *arguments = shlex.split(RUN)
     place = arguments.index("run") + 1
     finished = hub(*arguments[:place], "--dry-run", "--format", "human", *arguments[place:])
-    if "No such option: --dry-run" in finished.stderr:
-        pytest.skip("this huggingface_hub cannot show a job without sending it")
     assert finished.returncode == 0, finished.stderr
     said = " ".join(finished.stdout.split())
     for part in (
