@@ -46,6 +46,12 @@ def moved_pair(warp, seed=3):
     return np.rint(cut).astype(np.uint8), visible, warp @ shift(left, top)
 
 
+def soft_noise():
+    """Infrared of nothing, which lies nowhere in the photo."""
+    noise = np.random.default_rng(0).integers(0, 256, (30, 40), dtype=np.uint8)
+    return Image.fromarray(noise).resize(INNER, Image.Resampling.BICUBIC)
+
+
 @pytest.fixture(scope="module")
 def pair():
     return moved_pair(warp_about_middle())
@@ -86,12 +92,10 @@ def test_a_known_homography_is_found():
 
 
 def test_what_cannot_be_registered_is_refused_with_its_score(pair):
-    rng = np.random.default_rng(0)
-    noise = Image.fromarray(rng.integers(0, 256, (30, 40), dtype=np.uint8)).resize(INNER, Image.Resampling.BICUBIC)
     with pytest.raises(
         RegistrationRefusedError, match=r"score is 0\.\d\d, and 0\.\d\d is needed.*several pairs"
     ) as refused:
-        register(np.asarray(noise), pair[1], search=NARROW)
+        register(np.asarray(soft_noise()), pair[1], search=NARROW)
     assert refused.value.registration.rig.score < registering.TRUSTED and not refused.value.registration.trusted
     assert isinstance(refused.value, ValueError)
 
@@ -111,6 +115,8 @@ def test_images_that_cannot_be_used(pair):
         register(infrared[..., None], visible)
     with pytest.raises(ValueError, match="at least 32"):
         register(infrared, visible[:31])
+    with pytest.raises(ValueError, match="visible image has 320×40 pixels; one side may be 5 times"):
+        register(infrared, visible[:40])
     with pytest.raises(ValueError, match="not finite"):
         register(np.where(infrared > 100, np.nan, infrared), visible)
     with pytest.raises(ValueError, match="no model 'affine'"):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from maefuse_hf.inference.coverage import footprint_weights
 from maefuse_hf.registration import Rig, load_rig, save_rig, warp_infrared
 
 SHIFT = ((1, 0, 5), (0, 1, 2), (0, 0, 1))
@@ -125,6 +126,16 @@ def test_a_region_is_a_cut_of_the_whole():
     rig = rig_of(((1.1, 0.1, 3), (-0.1, 1.2, 4), (1e-3, 5e-4, 1)))
     whole = warp_infrared(infrared, rig)
     assert warp_infrared(infrared, rig, (7, 8, 41, 32)) == pytest.approx(whole[8:32, 7:41], abs=1e-5)
+
+
+def test_a_tall_photo_is_warped_in_bands_without_a_seam():
+    across, down = np.meshgrid(np.arange(40) + 0.5, np.arange(600) + 0.5)
+    rig = rig_of(np.diag((1, 1, 1)), (40, 600), (40, 600))
+    assert warp_infrared(across + 2 * down, rig) == pytest.approx(across + 2 * down, abs=0.01)
+    footprint = np.array([(2, 1), (38, 1), (38, 599), (2, 599)], float)
+    weights = footprint_weights(footprint, (2, 1, 38, 599), (40, 600))
+    assert weights.shape == (598, 36)
+    assert np.array_equal(weights[9:-9], np.tile(weights[300], (580, 1))) and np.array_equal(weights, weights[::-1])
 
 
 def test_fine_infrared_is_shrunk_without_aliasing():

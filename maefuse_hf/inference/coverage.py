@@ -9,7 +9,7 @@ from PIL import Image
 from ..cameras.camera_pair import Box
 from ..colour import WHITE, replace_luminance, rgb_to_luminance
 from ..registration.rig import Rig
-from ..registration.warp import warp_infrared
+from ..registration.warp import BAND, warp_infrared
 
 FEATHER = 0.25
 """Over which share of the box's shorter side the fused image sets in, from its border inwards."""
@@ -130,8 +130,18 @@ def footprint_weights(footprint: np.ndarray, region: Region, photo_size: tuple[i
     Returns:
         (height, width) in [0, 1].
     """
+    left, top, right, bottom = region
+    reach = FEATHER * min(right - left, bottom - top)
+    weights = np.empty((bottom - top, right - left))
+    for start in range(top, bottom, BAND):
+        end = min(start + BAND, bottom)
+        weights[start - top : end - top] = footprint_band(footprint, (left, start, right, end), photo_size, reach)
+    return weights
+
+
+def footprint_band(footprint: np.ndarray, region: Region, photo_size: tuple[int, int], reach: float) -> np.ndarray:
+    """The weights of a part of the region; `reach` is over how many pixels they rise."""
     across, down = np.meshgrid(np.arange(region[0], region[2]) + 0.5, np.arange(region[1], region[3]) + 0.5)
-    reach = FEATHER * min(region[2] - region[0], region[3] - region[1])
     nearest = np.full(across.shape, np.inf)
     inside = np.ones(across.shape, bool)
     for start, end in zip(footprint, np.roll(footprint, -1, axis=0)):

@@ -4,13 +4,14 @@ Finding it needs the extra `align`; the rig file does not.
 """
 
 from .overlay import overlay_image
-from .registering import Registration, RegistrationRefusedError, register, register_pairs
+from .registering import TRUSTED, Registration, RegistrationRefusedError, register, register_pairs
 from .rig import MODELS, Rig, load_rig, save_rig
 from .search_range import SearchRange
 from .warp import warp_infrared
 
 __all__ = [
     "MODELS",
+    "TRUSTED",
     "Registration",
     "RegistrationRefusedError",
     "Rig",

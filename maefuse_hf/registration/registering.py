@@ -20,6 +20,9 @@ SAME = 0.025
 LEAST_SIDE = 32
 """Pixels a side that an image must have."""
 
+MOST_ELONGATED = 5
+"""How much longer one side of an image may be than the other; the work grows without bounds otherwise."""
+
 PERCENTILES = 0.5, 99.5
 """What becomes black and white in an image of more than 8 bits."""
 
@@ -50,11 +53,16 @@ class Registration:
 
 
 class RegistrationRefusedError(ValueError):
-    """No transform was found that can be trusted; `registration` is the best one, None where there was none at all."""
+    """No transform was found that can be trusted.
 
-    def __init__(self, message: str, registration: Registration | None = None) -> None:
-        super().__init__(message)
-        self.registration = registration
+    Attributes:
+        reason: why, in a sentence; the message goes on with what would help at the command line.
+        registration: the best transform, None where there was none at all.
+    """
+
+    def __init__(self, reason: str, registration: Registration | None = None, advice: str = "") -> None:
+        super().__init__(f"{reason} {advice}".strip())
+        self.reason, self.registration = reason, registration
 
 
 def register(
@@ -114,7 +122,7 @@ def register_pairs(
     alone = [estimate(*pair, model, search) for pair in tqdm(greys, unit="pair", disable=not progress)]
     found = {index: transform for index, transform in enumerate(alone) if transform is not None}
     if not found:
-        raise RegistrationRefusedError(f"No place of infrared in the photo was found. {HELP}")
+        raise RegistrationRefusedError("No place of infrared in the photo was found.", advice=HELP)
     scores = {index: alike(*greys[index], transform) for index, transform in found.items()}
     used = largest_group(found, scores, size, SAME * max(photo_size))
     best = max(used, key=lambda index: scores[index])
@@ -127,7 +135,7 @@ def register_pairs(
     rig = as_rig(size, photo_size, transform, model, score, len(used))
     registration = Registration(rig, trusted, tuple(used), correlation(pairs_used, transform))
     if not trusted:
-        raise RegistrationRefusedError(refusal(registration, len(pairs)), registration)
+        raise RegistrationRefusedError(refusal(registration, len(pairs)), registration, HELP)
     return registration
 
 
@@ -138,16 +146,15 @@ def require_opencv() -> None:
 
 
 def refusal(registration: Registration, count: int) -> str:
-    """Why the best transform is not trusted, and what would help."""
+    """Why the best transform is not trusted."""
     if count == 1:
         return (
-            f"The registration is not trusted: its score is {registration.rig.score:.2f}, and {TRUSTED:.2f} is needed. "
-            f"{HELP}"
+            f"The registration is not trusted: its score is {registration.rig.score:.2f}, and {TRUSTED:.2f} is needed."
         )
     return (
         f"The registration is not trusted: {len(registration.used)} of {count} pairs agree with each other, at a score "
         f"of {registration.rig.score:.2f}. Half of the pairs are needed, at least three of them or one that scores "
-        f"{TRUSTED:.2f} alone. {HELP}"
+        f"{TRUSTED:.2f} alone."
     )
 
 
@@ -158,13 +165,18 @@ def as_rig(
     try:
         return Rig(size, photo_size, transform, model, score, pairs)
     except ValueError as error:
-        raise RegistrationRefusedError(f"The best transform is none of two cameras: {error} {HELP}") from error
+        raise RegistrationRefusedError(f"The best transform is none of two cameras: {error}", advice=HELP) from error
 
 
 def grey_values(image: np.ndarray, name: str) -> np.ndarray:
     """An image as (H, W) float32 in grey values; 8 bits as they are, all else by percentiles."""
     if image.ndim != 2 or min(image.shape) < LEAST_SIDE:
         raise ValueError(f"The {name} image has shape {image.shape}; (H, W) of at least {LEAST_SIDE} is needed.")
+    if max(image.shape) > MOST_ELONGATED * min(image.shape):
+        raise ValueError(
+            f"The {name} image has {image.shape[1]}×{image.shape[0]} pixels; one side may be {MOST_ELONGATED} times as "
+            "long as the other at most."
+        )
     values = image.astype(np.float32)
     if not np.isfinite(values).all():
         raise ValueError(f"The {name} image has values that are not finite.")

@@ -12,6 +12,9 @@ from .rig import Rig
 
 Region = tuple[int, int, int, int]
 
+BAND = 256
+"""Rows of the photo that are computed at once, so that a large photo takes no multiple of its memory."""
+
 
 def warp_infrared(infrared: np.ndarray, rig: Rig, region: Region | None = None) -> np.ndarray:
     """Infrared resampled (bicubic) to the photo's pixels, kept within its own values.
@@ -34,7 +37,19 @@ def warp_infrared(infrared: np.ndarray, rig: Rig, region: Region | None = None) 
     rig.require_sizes((width, height), rig.visible_size)
     left, top, right, bottom = region or (0, 0, *rig.visible_size)
     values = infrared.astype(np.float32)
-    shrunk = np.asarray(Image.fromarray(values).resize(shrunk_size(rig), Image.Resampling.BICUBIC))
+    shrunk = Image.fromarray(values).resize(shrunk_size(rig), Image.Resampling.BICUBIC)
+    source = torch.from_numpy(np.array(shrunk))[None, None]
+    warped = np.empty((bottom - top, right - left), np.float32)
+    for start in range(top, bottom, BAND):
+        end = min(start + BAND, bottom)
+        warped[start - top : end - top] = warp_band(source, rig, (left, start, right, end))
+    return warped.clip(values.min(), values.max())
+
+
+def warp_band(source: torch.Tensor, rig: Rig, region: Region) -> np.ndarray:
+    """A part of the photo, (height, width) float32, from infrared of any size, (1, 1, h, w) float32."""
+    width, height = rig.infrared_size
+    left, top, right, bottom = region
     across, down = np.meshgrid(np.arange(left, right) + 0.5, np.arange(top, bottom) + 0.5)
     places = np.stack([across, down, np.ones_like(across)], axis=-1) @ np.linalg.inv(rig.transform).T
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -43,14 +58,14 @@ def warp_infrared(infrared: np.ndarray, rig: Rig, region: Region | None = None) 
     # beyond the horizon of the photo's plane there is no place in infrared; these pixels lie outside of the footprint
     grid[places[..., 2] <= 0] = -1
     sampled = grid_sample(
-        torch.from_numpy(shrunk.copy())[None, None],
+        source,
         # far outside is as good as outside, and float32 loses no precision over it
         torch.from_numpy(grid.clip(-2, 2).astype(np.float32))[None],
         mode="bicubic",
         padding_mode="border",
         align_corners=False,
     )
-    return sampled[0, 0].numpy().clip(values.min(), values.max())
+    return sampled[0, 0].numpy()
 
 
 def shrunk_size(rig: Rig) -> tuple[int, int]:
