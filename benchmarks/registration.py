@@ -1,19 +1,22 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
 """How well `maefuse align` finds known warps, and whether it refuses what it cannot find.
 
-python -m benchmarks.registration MSRS=pairs/MSRS RoadScene=pairs/RoadScene -o registration/
+python -m benchmarks.registration MSRS=pairs/MSRS RoadScene=pairs/RoadScene -o OUT [--write-docs docs/registration.md]
 
 Each pair is taken as its data set registered it. Infrared is turned (±5°), scaled (±8 %) and shifted (±25 px), in half
 of the cases its corners are moved too (a homography), and both images are cut so that nothing blank is seen. The error
 is the mean distance of infrared's four corners from where they belong. Infrared of another scene must be refused.
 
-A run that was stopped goes on where it was with the same command.
+A run that was stopped goes on where it was with the same command. Table and plot go to OUT and, with --write-docs, into
+a page between its marks.
 """
 
 import argparse
 import json
+import shutil
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +35,21 @@ ROTATION, SCALE, SHIFT, CORNERS = 5.0, 0.08, 25.0, 0.02
 """Largest warp: degrees, share, pixels, and how far a corner moves in a homography as a share of the width."""
 
 LIMITS = 2, 3, 5
+NEAR = 3
+"""Mean corner errors in pixels that are counted, and the one that counts as right."""
 WRONG, ELSEWHERE = 5, 15
 """Errors in pixels above which an accepted transform is wrong, and at which infrared lies in another place."""
+
+DOCS_BEGIN, DOCS_END = "<!-- registration -->", "<!-- /registration -->"
 
 
 @dataclass(frozen=True)
 class Case:
-    """What came of one pair. `error` is None where no transform was found, and for infrared of another scene."""
+    """What came of one pair.
+
+    `error` is None where no transform was found, and for infrared of another scene. `stated_error` is by the data set's
+    own registration where `error` is by a reference.
+    """
 
     data: str
     pair: str
@@ -47,6 +58,7 @@ class Case:
     accepted: bool
     score: float
     error: float | None
+    stated_error: float | None
     seconds: float
 
 
@@ -63,12 +75,11 @@ def random_warp(rng: np.random.Generator, size: tuple[int, int], model: str) -> 
 
 
 def cut(
-    infrared: np.ndarray, visible: np.ndarray, warp: np.ndarray, reference: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Warped infrared and the photo, cut about the middle as large as all of infrared is seen, and the true transform.
+    infrared: np.ndarray, visible: np.ndarray, warp: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, tuple[float, float]]:
+    """Warped infrared and the photo, cut about the middle as large as all of infrared is seen, and what was cut off.
 
-    Args:
-        reference: (3, 3), where unwarped infrared lies in the photo.
+    What was cut off is across, down.
     """
     height, width = visible.shape
     shares = np.linspace(1, 0.3, 141)
@@ -80,7 +91,7 @@ def cut(
     part = np.s_[int(top) : height - int(top), int(left) : width - int(left)]
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
     warped = cv2.warpPerspective(infrared, between_centres(warp), (width, height), flags=flags)
-    return warped[part], visible[part], shift(-left, -top) @ reference @ warp @ shift(left, top)
+    return warped[part], visible[part], (left, top)
 
 
 def seen(places: np.ndarray, width: int, height: int) -> bool:
@@ -89,20 +100,25 @@ def seen(places: np.ndarray, width: int, height: int) -> bool:
 
 
 def measure(
-    data: str, pair: str, infrared: np.ndarray, visible: np.ndarray, truth: np.ndarray | None, model: str
+    data: str, pair: str, infrared: np.ndarray, visible: np.ndarray, truths: Sequence[np.ndarray], model: str
 ) -> Case:
-    """Register one pair; without a true transform it should be refused."""
+    """Register one pair; without true transforms it should be refused.
+
+    Args:
+        truths: where infrared lies by the reference, and by the data set's own registration, (3, 3) each.
+    """
     start = time.perf_counter()
     try:
         registration, accepted = register(infrared, visible, model), True
     except RegistrationRefusedError as refused:
         registration, accepted = refused.registration, False
     seconds = time.perf_counter() - start
-    error = None
-    if truth is not None and registration is not None:
-        error = corner_distance(registration.rig.transform, truth, registration.rig.infrared_size)
+    errors: list[float | None] = [None, None]
+    if truths and registration is not None:
+        found, size = registration.rig.transform, registration.rig.infrared_size
+        errors = [corner_distance(found, truth, size) for truth in truths]
     score = registration.rig.score if registration else 0.0
-    return Case(data, pair, model, truth is None, accepted, score, error, seconds)
+    return Case(data, pair, model, not truths, accepted, score, *errors, seconds)
 
 
 def summary(cases: list[Case]) -> list[str]:
@@ -151,7 +167,7 @@ def plot(cases: list[Case], path: Path) -> None:
         errors = np.sort([case.error for case in own if case.accepted and case.error is not None])
         left.step([0, *errors, 20], [*np.arange(len(errors) + 1), len(errors)] / np.float64(len(own)) * 100, label=data)
     left.set(xlim=(0, 15), ylim=(0, 100), xlabel="mean corner error in px", ylabel="% of the pairs, accepted")
-    left.axvline(3, color="grey", linewidth=0.8, linestyle=":")
+    left.axvline(NEAR, color="grey", linewidth=0.8, linestyle=":")
     left.legend()
     bins = np.linspace(0, 1, 41)
     right.hist([case.score for case in cases if not case.mismatched], bins, alpha=0.6, label="pairs")
@@ -182,10 +198,11 @@ def main() -> None:
         metavar="NAME=RIG",
         help="true place of infrared in that folder's photos, where the data set's own registration is known to be off",
     )
+    parser.add_argument("--write-docs", type=Path, metavar="PAGE", help="write table and plot into this page too")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     references = {name: load_rig(path) for name, path in options.reference}
-    settings = sorted(f"{name}={value}" for name, value in vars(options).items())
+    settings = sorted(f"{name}={value}" for name, value in vars(options).items() if name != "write_docs")
     results = options.output / "registration.json"
     saved = json.loads(results.read_text()) if results.is_file() else {}
     known = [Case(**case) for case in saved["cases"]] if saved.get("settings") == settings else []
@@ -208,21 +225,69 @@ def main() -> None:
             size = visible.shape[1], visible.shape[0]
             warp = random_warp(rng, size, model)
             reference = reference_of(references.get(data), size)
-            infrared, photo, truth = cut(grey(pair.infrared), visible, warp, reference)
-            take(data, pair.name, infrared, photo, truth, model)
+            infrared, photo, (left, top) = cut(grey(pair.infrared), visible, warp)
+            truths = [shift(-left, -top) @ place @ warp @ shift(left, top) for place in (reference, np.eye(3))]
+            take(data, pair.name, infrared, photo, truths, model)
             if other.name != pair.name:
                 foreign = np.asarray(Image.fromarray(grey(other.infrared)).resize(size))
-                infrared, photo, _ = cut(foreign, visible, warp, reference)
-                take(data, f"{pair.name}, {other.name}", infrared, photo, None, model)
+                infrared, photo, _ = cut(foreign, visible, warp)
+                take(data, f"{pair.name}, {other.name}", infrared, photo, [], model)
+    plot(cases, options.output / "registration.png")
+    table = table_of(HEADS, rows_of(cases, set(references)))
+    text = f"{reach_of(cases, set(references))}\n\n{as_markdown(table)}"
+    (options.output / "registration.md").write_text(text + "\n")
+    print(as_text(table))
+    if options.write_docs:
+        write_docs(options.write_docs, text, options.output / "registration.png")
+
+
+def rows_of(cases: Sequence[Case], referenced: set[str]) -> list[list[str]]:
+    """A row for each data set and kind of warp; of those with a reference, one more by their own registration."""
     rows = []
-    for data, _ in options.folders:
+    for data in dict.fromkeys(case.data for case in cases):
         for model in ("similarity", "homography"):
             chosen = [case for case in cases if (case.data, case.model) == (data, model)]
+            if data in referenced:
+                rows.append([f"{data}, {model}, by the rig", *summary(chosen)])
+                chosen = as_stated(chosen)
             rows.append([f"{data}, {model}", *summary(chosen)])
-    plot(cases, options.output / "registration.png")
-    table = table_of(HEADS, rows)
-    (options.output / "registration.md").write_text(as_markdown(table) + "\n")
-    print(as_text(table))
+    return rows
+
+
+def as_stated(cases: Sequence[Case]) -> list[Case]:
+    """The same cases with their errors by the data set's own registration."""
+    return [replace(case, error=case.stated_error) for case in cases]
+
+
+def reach_of(cases: Sequence[Case], referenced: set[str]) -> str:
+    """What share of the pairs lies right, and what was wrongly accepted, in sentences."""
+    sentences = []
+    for data in dict.fromkeys(case.data for case in cases):
+        own = [case for case in cases if case.data == data and not case.mismatched]
+        share = f"{within(as_stated(own), NEAR):.0f} % by its own registration" if data in referenced else ""
+        share = f"{within(own, NEAR):.0f} % by the rig, {share}" if share else f"{within(own, NEAR):.0f} %"
+        sentences.append(f"{data}: {share}")
+    true, foreign = [case for case in cases if not case.mismatched], [case for case in cases if case.mismatched]
+    elsewhere = sum(case.accepted and (case.error or 0) > ELSEWHERE for case in true)
+    wrong = sum(case.accepted for case in foreign)
+    return (
+        f"Accepted and within {NEAR} px, both kinds of warp together: {'; '.join(sentences)}. Of {len(foreign)} pairs "
+        f"with infrared of another scene {wrong} were accepted; of {len(true)} true pairs {elsewhere} were accepted at "
+        f"another place, more than {ELSEWHERE} px away: {100 * (wrong + elsewhere) / len(cases):.1f} % of all together."
+    )
+
+
+def within(cases: Sequence[Case], limit: float) -> float:
+    """Percentage of the cases that were accepted with less than this error."""
+    return float(100 * np.mean([case.accepted and case.error is not None and case.error < limit for case in cases]))
+
+
+def write_docs(page: Path, text: str, image: Path) -> None:
+    """Put the text between the marks of a page, and the plot into its images."""
+    before, _, rest = page.read_text(encoding="utf-8").partition(DOCS_BEGIN)
+    _, _, after = rest.partition(DOCS_END)
+    page.write_text(f"{before}{DOCS_BEGIN}\n{text}\n{DOCS_END}{after}", encoding="utf-8")
+    shutil.copy(image, page.parent / "images" / image.name)
 
 
 def reference_of(rig: Rig | None, size: tuple[int, int]) -> np.ndarray:
