@@ -17,9 +17,10 @@ from upkeep import choose_cache, keep_deleting, leave_on_sigterm
 CACHE = choose_cache()
 
 import gradio as gr
+from aligning import SEARCH
 from clips import BOUNDS, CLIP_SUFFIXES
 from fusing import GAMMA_RANGE, MOST_PIXELS, NO_PALETTE, SIZE_LIMIT_RANGE, DemoFusion, Settings
-from handlers import EXAMPLES, Handlers, UploadedFile
+from handlers import EXAMPLES, NOT_ALIGNED, Handlers, UploadedFile
 from theme import CSS, THEME
 
 from maefuse_hf.inference import load_checkpoint
@@ -42,7 +43,9 @@ share or that one has alone; a merging module (MFM), guided by these, takes from
 Brightness comes from both, colour from the photo. Paper: *MaeFuse: Transferring Omni Features with Pretrained Masked
 Autoencoders for Infrared and Visible Image Fusion via Guided Training*.
 
-- The two images must show the same view, pixel by pixel: nothing is aligned.
+- The two images must show the same view, pixel by pixel. Where they do not, “Align” looks for infrared's place: it may
+  cover {SEARCH.scale[0]:g} to {SEARCH.scale[1]:g} of the photo's width and be turned by {SEARCH.rotation:g}°. What is
+  not trusted is refused. One alignment holds for one distance: much nearer things get double edges.
 - It shows where something is warm, not how warm. Do not rely on it where safety is at stake.
 - Deep (16-bit) infrared, PNG or TIFF, is scaled by its own percentiles. At most {LARGEST_FILE.upper()} and
   {MOST_PIXELS / 1e6:g} million pixels an image.
@@ -95,6 +98,15 @@ def build(fuser: DemoFusion) -> gr.Blocks:
                             elem_id="fused",
                             buttons=["download", "fullscreen"],
                         )
+                    with gr.Tab("Alignment"):
+                        overlay = gr.Image(
+                            label="Infrared in red over the photo in cyan",
+                            format="jpeg",
+                            interactive=False,
+                            elem_id="overlay",
+                            buttons=["fullscreen"],
+                        )
+                        found = gr.Markdown(NOT_ALIGNED, elem_id="found")
                 download = gr.DownloadButton("Download the fused image (lossless PNG)", elem_id="download")
             with gr.Column(scale=2, min_width=320):
                 with gr.Row():
@@ -104,6 +116,12 @@ def build(fuser: DemoFusion) -> gr.Blocks:
                     defaults.resize_infrared,
                     label="Resize infrared to the photo",
                     info="If their sizes differ though both show the same view. It stretches, it does not align.",
+                )
+                align = gr.Checkbox(
+                    defaults.align,
+                    label="Align infrared to the photo",
+                    info="If the views differ: finds where infrared lies in the photo, or refuses. Takes some seconds.",
+                    elem_id="align",
                 )
                 gr.Markdown(
                     "A thermal camera's file (radiometric JPEG) that holds the photo is enough: remove the photo."
@@ -176,7 +194,7 @@ def build(fuser: DemoFusion) -> gr.Blocks:
 
         cache = Path(result.GRADIO_CACHE)
         handlers = Handlers(fuser, cache)
-        chosen = [colour, palette, gamma, contour, size_limit, resize]
+        chosen = [colour, palette, gamma, contour, size_limit, resize, align]
         model: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
         hidden: dict[str, Any] = {"api_visibility": "private"}
         looks: dict[str, tuple[Any, Any, list[Any]]] = {
@@ -187,7 +205,17 @@ def build(fuser: DemoFusion) -> gr.Blocks:
 
         def fuse_when(happens: Any, **visibility: Any) -> None:
             """Fuse when this happens, then show it, then bring the tab that is open up to date."""
-            fused = happens(
+            # first, so that the place is shown if it is refused too
+            aligned = happens(
+                handlers.alignment,
+                [infrared, visible, align],
+                [overlay, found],
+                preprocess=False,
+                show_progress="hidden",
+                **hidden,
+                **model,
+            )
+            fused = aligned.then(
                 handlers.fuse,
                 [infrared, visible, *chosen],
                 result,

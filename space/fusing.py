@@ -11,13 +11,15 @@ from PIL import Image, ImageOps
 from transformers.feature_extraction_utils import BatchFeature
 
 from maefuse_hf import MaeFuseImageProcessor, MaeFuseModel, MaeFuseOutput, image_files
-from maefuse_hf.cameras import open_infrared
-from maefuse_hf.colour import to_uint8
+from maefuse_hf.cameras import Box, open_infrared
+from maefuse_hf.colour import WHITE, to_uint8
 from maefuse_hf.false_colour import heat_of
 from maefuse_hf.image_files import FORMATS_TEXT
-from maefuse_hf.image_processing_maefuse import to_channels_first
+from maefuse_hf.image_processing_maefuse import Limits, to_channels_first
 from maefuse_hf.inference.coverage import blend_into_photo, infrared_in_photo
-from maefuse_hf.inference.file_fusion import infrared_values
+from maefuse_hf.inference.file_fusion import infrared_values, percentile_limits
+from maefuse_hf.inference.file_registration import read_pair
+from maefuse_hf.registration import Rig
 from maefuse_hf.strategies import CONTOURS, DEFAULT_CONTOUR, DEFAULT_FUSION, Contour, FusionStrategy
 from maefuse_hf.visualization import PALETTES, seen_infrared, thermal_overlay
 
@@ -42,6 +44,7 @@ class Settings:
     contour: what guides the merging, "cfm" (learned), "infrared" (paper, section 4.4) or "visible".
     size_limit: longest side in pixels at which the model works; the result has the photo's own size.
     resize_infrared: stretch infrared to the photo's size where they differ.
+    align: find where infrared lies in the photo, and fuse it there.
 
     Raises:
         ValueError: a value of another type or out of range, or an unknown palette or contour.
@@ -53,9 +56,11 @@ class Settings:
     contour: Contour = DEFAULT_CONTOUR
     size_limit: int = 1024
     resize_infrared: bool = False
+    align: bool = False
 
     def __post_init__(self) -> None:
-        for name, switch in (("colour", self.colour), ("resize_infrared", self.resize_infrared)):
+        for name in ("colour", "resize_infrared", "align"):
+            switch = getattr(self, name)
             if not isinstance(switch, bool):
                 raise ValueError(f"The setting {name} is {shortened(switch)}; choose True or False.")
         for name, value, (low, high) in (
@@ -87,16 +92,19 @@ class Placed:
     photo: RGB.
     region: left, top, right, bottom.
     weights: how much of the fused image each pixel of the region takes.
+    infrared_range: the values that are black and white in infrared of 8 bits; None for the processor's percentiles of
+        what is covered.
     """
 
     photo: Image.Image
     region: tuple[int, int, int, int]
     weights: np.ndarray
+    infrared_range: Limits | None = None
 
 
 @dataclass(frozen=True)
 class UploadedPair:
-    """Two images, opened and checked; of a camera's file that knows where infrared lies, the part that it covers."""
+    """Two images, opened and checked; where it is known where infrared lies, the part that it covers."""
 
     infrared: Image.Image
     visible: Image.Image
@@ -118,6 +126,9 @@ class DemoFusion:
         own_size = self.processor.size  # type: ignore[attr-defined]
         if own_size is None and max(pair.visible.size) > settings.size_limit:
             overrides["size"] = dict.fromkeys(("shortest_edge", "longest_edge"), int(settings.size_limit))
+        if pair.placed is not None:
+            covered = np.asarray(pair.infrared)[pair.placed.weights > 0]
+            overrides["infrared_range"] = pair.placed.infrared_range or percentile_limits(covered, self.processor)
         inputs = self.processor(
             infrared=pair.infrared,
             visible=pair.visible,
@@ -168,7 +179,7 @@ class DemoFusion:
         if pair.placed is None:
             return seen
         whole = Image.new("L", pair.placed.photo.size)
-        whole.paste(seen, pair.placed.region[:2])
+        whole.paste(seen, pair.placed.region[:2], as_grey_image((pair.placed.weights > 0).astype(np.float32)))
         return whole
 
 
@@ -180,19 +191,25 @@ def finish(image: Image.Image, inputs: BatchFeature, settings: Settings) -> Imag
     return thermal_overlay(image, seen_infrared(inputs), settings.palette)
 
 
-def open_pair(infrared: str | None, visible: str | None) -> UploadedPair:
+def open_pair(infrared: str | None, visible: str | None, place: Rig | None = None) -> UploadedPair:
     """Open two uploaded files, or a thermal camera's file that holds both images.
+
+    Args:
+        place: where infrared lies, in place of what the camera says.
 
     Raises:
         OSError, ValueError: what `open_image` raises, or there is no photo.
     """
+    if place is not None:
+        values, photo = read_whole_pair(infrared, visible)
+        limits = (0, WHITE) if values.dtype == np.uint8 else None
+        return placed_pair(values, photo, place, limits)
     image = open_image(infrared, "infrared image")
     assert infrared is not None  # `open_image` has asked for it
     try:
         thermal = open_infrared(infrared)
     except (OSError, ValueError) as error:
-        # without a word about where it lies
-        raise type(error)(str(error).replace(infrared, "The infrared image")) from error
+        raise without_path(error, infrared, visible) from error
     if thermal is None:
         return UploadedPair(image, open_image(visible, "photo"))
     values = infrared_values(thermal, "The infrared image", None, None)[0].astype(np.float32)
@@ -203,8 +220,40 @@ def open_pair(infrared: str | None, visible: str | None) -> UploadedPair:
     photo = thermal.visible.convert("RGB")
     if thermal.infrared_box is None:
         return UploadedPair(Image.fromarray(values), photo)
-    region, covering, weights = infrared_in_photo(values, thermal.infrared_box, photo.size)
-    return UploadedPair(Image.fromarray(covering), photo.crop(region), Placed(photo, region, weights))
+    return placed_pair(values, photo, thermal.infrared_box)
+
+
+def placed_pair(
+    values: np.ndarray, photo: Image.Image, place: Box | Rig, infrared_range: Limits | None = None
+) -> UploadedPair:
+    """Infrared of its own size (h, w), in the part of the photo where it lies."""
+    region, covering, weights = infrared_in_photo(values, place, photo.size)
+    placed = Placed(photo, region, weights, infrared_range)
+    return UploadedPair(Image.fromarray(covering), photo.crop(region), placed)
+
+
+def read_whole_pair(infrared: str | None, visible: str | None) -> tuple[np.ndarray, Image.Image]:
+    """Infrared (h, w) and the whole photo, RGB, each at its own size.
+
+    Raises:
+        OSError, ValueError: as `open_pair`.
+    """
+    open_pair(infrared, visible)
+    assert infrared is not None  # it has asked for it
+    try:
+        return read_pair(infrared, visible)
+    except (OSError, ValueError) as error:
+        raise without_path(error, infrared, visible) from error
+
+
+def without_path(error: Exception, infrared: str, visible: str | None) -> Exception:
+    """The same error without a word about where the files lie."""
+    words = str(error)
+    for path, name in ((infrared, "infrared image"), (visible, "photo")):
+        if path is not None:
+            words = words.replace(f"infrared ({path})", f"The {name}").replace(f"visible ({path})", f"The {name}")
+            words = words.replace(path, f"The {name}")
+    return OSError(words) if isinstance(error, OSError) else ValueError(words)
 
 
 def open_image(path: str | None, name: str) -> Image.Image:
@@ -271,7 +320,8 @@ def check_sizes(pair: UploadedPair, settings: Settings) -> None:
     if infrared != visible and not settings.resize_infrared:
         raise ValueError(
             f"The infrared image is {infrared[0]} × {infrared[1]} pixels, the photo {visible[0]} × {visible[1]}. If "
-            "both show the same view, tick “Resize infrared to the photo” (API: resize_infrared=True) and fuse again."
+            "both show the same view, tick “Resize infrared to the photo” (API: resize_infrared=True), else “Align "
+            "infrared to the photo” (API: align=True), and fuse again."
         )
 
 

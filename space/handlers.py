@@ -11,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 import gradio as gr
 import numpy as np
 import torch
+from aligning import align_files, described, overlay_of
 from clips import CLIP_SUFFIXES, MOST_FRAMES, fuse_clip
 from fusing import (
     NO_PALETTE,
@@ -33,14 +34,15 @@ from zero_gpu import on_gpu
 
 from maefuse_hf import MaeFuseOutput
 from maefuse_hf.image_files import write_image
+from maefuse_hf.registration import Rig
 from maefuse_hf.strategies import DEFAULT_CONTOUR, FUSION_STRATEGIES, Contour
 from maefuse_hf.visualization import seen_infrared
 
 Upload = dict[str, Any] | None
 """A file as Gradio hands it over, or nothing."""
 
-Job = tuple[str, str, Settings]
-"""What was fused last on a page: the two files and the settings."""
+Job = tuple[str, str, Rig | None, Settings]
+"""What was fused last on a page: the two files, where infrared was found to lie, and the settings."""
 
 EXAMPLES = Path(__file__).parent / "examples"
 FUSED_NAME = "fused.png"
@@ -54,6 +56,8 @@ LONGEST_LOOKED_INTO = 512
 
 PNG_MODES = ("L", "RGB", "RGBA", "I;16")
 REMEMBERED_EXAMPLES = 64
+REMEMBERED_ALIGNMENTS = 64
+NOT_ALIGNED = "Tick “Align infrared to the photo” and fuse. This shows where infrared was found to lie."
 
 NO_FILE = "An image must come as an uploaded file, or as handle_file(…) of gradio_client gives it."
 
@@ -106,6 +110,7 @@ class Handlers:
         self.insights_of = on_gpu(self.insights_here)
         self.strategies_of = on_gpu(self.strategies_here)
         self.clip_of = on_gpu(partial(fuse_clip, fuser))
+        self.alignment_of = functools.lru_cache(REMEMBERED_ALIGNMENTS)(align_files)
         self.fuse_example = functools.lru_cache(REMEMBERED_EXAMPLES)(self.fuse_files)
 
     @said
@@ -119,28 +124,32 @@ class Handlers:
         contour: Contour = DEFAULT_CONTOUR,
         size_limit: int = 1024,
         resize_infrared: bool = False,
+        align: bool = False,
     ) -> str:
-        """Fuse a registered infrared (thermal) and visible image of one scene into one image that shows both.
+        """Fuse an infrared (thermal) and a visible image of one scene into one image that shows both.
 
         Args:
-            infrared: the thermal image, 8 or 16 bit, hot things bright; of the photo's size, or see resize_infrared. Or
-                the radiometric JPEG of a thermal camera.
+            infrared: the thermal image, 8 or 16 bit, hot things bright; of the photo's view and size, or see
+                resize_infrared and align. Or the radiometric JPEG of a thermal camera.
             visible: the photo of the same view, colour or grey; not needed if the camera's file holds it.
             colour: True keeps the photo's colours, False gives a grey image.
             palette: colours what is hot: none, ironbow, rainbow, arctic or red-hot.
             infrared_gamma: exponent applied to infrared before fusion, 0.2 to 3; below 1 brings out dark detail.
             contour: where contours come from: cfm (learned from both images), infrared or visible.
             size_limit: longest side in pixels at which the model works, 256 to 2048; the result has the photo's size.
-            resize_infrared: stretch infrared to the photo's size if they differ. Nothing is aligned.
+            resize_infrared: stretch infrared to the photo's size if they differ though both show the same view.
+            align: find where infrared lies in the photo (turned, scaled, shifted) and fuse it there; outside of it the
+                photo stays as it is. A pair that cannot be aligned with certainty is refused.
 
         Returns:
             The fused image as a lossless PNG of the photo's size.
         """
-        settings = Settings(colour, palette, infrared_gamma, contour, size_limit, resize_infrared)
+        settings = Settings(colour, palette, infrared_gamma, contour, size_limit, resize_infrared, align)
         files = self.path_of(infrared), self.path_of(visible)
+        place = self.place_of(*files, settings)
         run = self.fuse_example if all(map(is_example, files)) else self.fuse_files
         target = Path(tempfile.mkdtemp(dir=self.folder)) / FUSED_NAME
-        write_image(run(*files, settings), target)
+        write_image(run(*files, place, settings), target)
         for sentence in doubts(open_pair(*files)):
             gr.Warning(html.escape(sentence, quote=False), title="Fused, but")
         return str(target)
@@ -149,12 +158,26 @@ class Handlers:
     def show(self, infrared: Upload, visible: Upload, fused: Upload, *settings: Any) -> tuple[Any, ...]:
         """After a fusion: both sliders, the file to download, and the job, for the tabs that look closer."""
         files, chosen = (self.path_of(infrared), self.path_of(visible)), Settings(*settings)
-        pair = open_pair(*files)
+        place = self.place_of(*files, chosen)
+        pair = open_pair(*files, place)
         before = shown(self.fuser.seen(pair, chosen)), shown(whole_photo(pair))
         path = self.path_of(fused)
         with open_image(path, "fused image") as image:
             after = shown(image)
-        return (before[1], after), (before[0], after), path, (*files, chosen)
+        return (before[1], after), (before[0], after), path, (*files, place, chosen)
+
+    def alignment(self, infrared: Upload, visible: Upload, align: bool) -> tuple[Image.Image | None, str]:
+        """Before a fusion or a refusal: the overlay, and the score or the reason."""
+        if not align:
+            return None, NOT_ALIGNED
+        try:
+            files = self.path_of(infrared), self.path_of(visible)
+            alignment = self.alignment_of(*files)
+            found = alignment.registration
+            return overlay_of(*files, found.rig) if found else None, described(alignment)
+        except (OSError, ValueError):
+            # the fusion says it
+            return None, NOT_ALIGNED
 
     @said
     def numbers(self, job: Job | None) -> str:
@@ -227,25 +250,31 @@ class Handlers:
             raise ValueError("Only uploaded files are fused. Upload the image first.")
         return str(path)
 
-    def fuse_files_here(self, infrared: str | None, visible: str | None, settings: Settings) -> Image.Image:
+    def place_of(self, infrared: str | None, visible: str | None, settings: Settings) -> Rig | None:
+        """Where infrared lies, if it is to be aligned; a `ValueError` says why it is not trusted."""
+        return self.alignment_of(infrared, visible).trusted_rig() if settings.align else None
+
+    def fuse_files_here(
+        self, infrared: str | None, visible: str | None, place: Rig | None, settings: Settings
+    ) -> Image.Image:
         """Fuse two files."""
-        return self.fuser.fuse(open_pair(infrared, visible), settings)
+        return self.fuser.fuse(open_pair(infrared, visible, place), settings)
 
     def numbers_here(self, job: Job) -> str:
         """Measure the image as the model made it, without the palette, which would change its luminance."""
-        *files, settings = job
-        pair = open_pair(*files)
+        infrared, visible, place, settings = job
+        pair = open_pair(infrared, visible, place)
         inputs = self.fuser.prepare(pair, settings)
         outputs = self.fuser.run(inputs, settings.contour)
         fused = self.fuser.processor.post_process_image_fusion(outputs, inputs)[0]
-        infrared, visible = as_grey_image(seen_infrared(inputs)), upright_photo(pair)
-        systems = {"fused": fused, "photo alone": visible, "infrared alone": infrared}
-        return as_table(list(systems), measure(systems, infrared, visible))
+        seen, photo = as_grey_image(seen_infrared(inputs)), upright_photo(pair)
+        systems = {"fused": fused, "photo alone": photo, "infrared alone": seen}
+        return as_table(list(systems), measure(systems, seen, photo))
 
     def insights_here(self, job: Job) -> tuple[Image.Image | None, ...]:
         """Run the model once more and look inside."""
-        *files, settings = job
-        inputs = self.fuser.prepare(open_pair(*files), limited(settings, LONGEST_LOOKED_INTO))
+        infrared, visible, place, settings = job
+        inputs = self.fuser.prepare(open_pair(infrared, visible, place), limited(settings, LONGEST_LOOKED_INTO))
         weighs = has_blend_weights(self.fuser.model.config)
         outputs = self.fuser.run(inputs, settings.contour, attentions=weighs, features=True)
         fused = self.fuser.processor.post_process_image_fusion(outputs, inputs)[0]
@@ -263,8 +292,8 @@ class Handlers:
 
     def strategies_here(self, job: Job) -> tuple[Image.Image | None, ...]:
         """Fuse by each strategy, at a size that three runs can bear."""
-        *files, settings = job
-        pair = open_pair(*files)
+        infrared, visible, place, settings = job
+        pair = open_pair(infrared, visible, place)
         small = limited(settings, LONGEST_LOOKED_INTO)
         return tuple(shown(self.fuser.fuse(pair, small, strategy)) for strategy in FUSION_STRATEGIES)
 

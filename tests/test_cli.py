@@ -54,6 +54,17 @@ def test_the_command_fuses_a_pair_with_the_shipped_checkpoint(tmp_path):
     assert abs(difference).max() <= 1
 
 
+def test_demo_of_unlike_views_aligns_them(tmp_path, capsys):
+    assert main(["demo", "--align", "-o", str(tmp_path / "demo"), "--device", "cpu"]) == 0
+    assert "Infrared was found in the photo, score 0." in capsys.readouterr().out
+    names = ("infrared", "visible", "overlay", "fused", "side_by_side")
+    infrared, visible, overlay, fused, row = (Image.open(tmp_path / "demo" / f"{name}.png") for name in names)
+    assert infrared.mode == "L" and overlay.size == fused.size == visible.size and row.width > 4 * visible.width
+    before, after = (np.asarray(image.convert("RGB")).astype(int) for image in (visible, fused))
+    # 0.8 of the photo's width about its middle, 12 to the right: the left edge is outside of infrared
+    assert np.array_equal(before[:, :30], after[:, :30]) and abs(before - after)[200:280, 280:360].mean() > 2
+
+
 def test_demo_writes_all_three_and_a_row(tmp_path, capsys):
     assert main(["demo", "-o", str(tmp_path / "demo"), "--device", "cpu"]) == 0
     written = {path.name for path in (tmp_path / "demo").iterdir()}

@@ -98,6 +98,7 @@ class TestClient:
             "contour": "Literal['cfm', 'infrared', 'visible']",
             "size_limit": "float",
             "resize_infrared": "bool",
+            "align": "bool",
         }
         assert "into one image that shows both" in endpoint["description"]
         assert str(app.EXAMPLES) not in json.dumps(api)
@@ -130,14 +131,14 @@ class TestClient:
     def test_sizes_that_differ(self, client, files, tmp_path):
         render_example_pair(68, 84)[0].resize((42, 34)).save(tmp_path / "small.png")
         pair = [handle_file(str(tmp_path / "small.png")), handle_file(str(files / "visible.png"))]
-        with pytest.raises(AppError, match=r"42 × 34 pixels, the photo 84 × 68.*resize_infrared=True"):
+        with pytest.raises(AppError, match=r"42 × 34 pixels, the photo 84 × 68.*resize_infrared=True.*align=True"):
             client.predict(*pair, api_name="/fuse")
         assert Image.open(client.predict(*pair, resize_infrared=True, api_name="/fuse")).size == (84, 68)
 
 
 class TestServer:
     def call(self, url, *images):
-        data = [*images, True, "none", 1.0, "cfm", 1024, True]
+        data = [*images, True, "none", 1.0, "cfm", 1024, True, False]
         event = httpx.post(f"{url}gradio_api/call/fuse", json={"data": data}).json()["event_id"]
         return httpx.get(f"{url}gradio_api/call/fuse/{event}", timeout=30).text
 
@@ -155,7 +156,7 @@ class TestServer:
     )
     def test_wrong_types_are_answered_with_a_sentence(self, url, files, position, value, message):
         image = {"path": self.upload(url, files / "visible.png").json()[0], "meta": FILE}
-        data = [image, image, True, "none", 1.0, "cfm", 1024, True]
+        data = [image, image, True, "none", 1.0, "cfm", 1024, True, False]
         data[position] = value
         event = httpx.post(f"{url}gradio_api/call/fuse", json={"data": data}).json()["event_id"]
         answer = httpx.get(f"{url}gradio_api/call/fuse/{event}", timeout=30).text
@@ -208,7 +209,7 @@ class TestMcp:
 
     def test_the_tool_is_described(self, url):
         (tool,) = self.run(url, lambda client: client.list_tools()).tools
-        assert tool.name == "fuse" and tool.description.startswith("Fuse a registered infrared (thermal) and visible")
+        assert tool.name == "fuse" and tool.description.startswith("Fuse an infrared (thermal) and a visible")
         fields = tool.inputSchema["properties"]
         assert fields["palette"]["enum"] == ["none", "ironbow", "rainbow", "arctic", "red-hot"]
         assert all(field["description"] for field in fields.values())

@@ -9,6 +9,8 @@ from conftest import BROWSER_OPTIONS, BROWSERS
 from fusing import DemoFusion, Settings
 from handlers import Handlers
 from PIL import Image
+from test_registration_registering import SIZE as SCENE
+from test_registration_registering import moved_pair, soft_noise, warp_about_middle
 
 from maefuse_hf.example_scene.scene import render_example_pair
 from maefuse_hf.inference.checkpoint import load_checkpoint
@@ -146,7 +148,7 @@ def test_tabs_and_settings(page, fuser, files):
         page.locator("#download").click()
     settings = Settings(palette="ironbow")
     expected = Handlers(fuser, files / "cache").fuse_files_here(
-        str(files / "infrared.png"), str(files / "visible.png"), settings
+        str(files / "infrared.png"), str(files / "visible.png"), None, settings
     )
     assert np.array_equal(Image.open(download.value.path()), expected)
     for tab, count in (("What the model saw", 4), ("Fusion strategies", 3)):
@@ -154,6 +156,28 @@ def test_tabs_and_settings(page, fuser, files):
         page.wait_for_function(
             "count => document.querySelectorAll('[role=tabpanel] .image-frame img').length >= count", arg=count
         )
+
+
+def test_a_pair_of_unlike_views_is_aligned_or_refused(page, files, tmp_path):
+    for name, image in zip(("moved", "photo"), moved_pair(warp_about_middle())):
+        Image.fromarray(image).save(files / f"{name}.png")
+    upload(page, "#infrared", files / "moved.png")
+    upload(page, "#visible", files / "photo.png")
+    page.get_by_label("Align infrared to the photo").check()
+    page.locator("#fuse").click()
+    wait_for_image(page, "#against-photo", SCENE[0])
+    page.get_by_role("tab", name="Alignment").click()
+    wait_for_image(page, "#overlay", SCENE[0])
+    page.locator("#found").get_by_text("Infrared covers 0.79 of the photo's width").wait_for()
+    page.screenshot(path=tmp_path / "aligned.png", full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+    soft_noise().save(files / "noise.png")
+    upload(page, "#infrared", files / "noise.png")
+    page.locator("#fuse").click()
+    page.get_by_text("Not aligned. The registration is not trusted").first.wait_for()
+    page.locator("#found").get_by_text("nothing was fused").wait_for()
+    page.screenshot(path=tmp_path / "refused.png", full_page=True)
 
 
 def test_problems_are_said_and_can_be_solved(page, files):

@@ -62,6 +62,7 @@ class TestSettings:
             ("contour", None, "Contours cannot come from None"),
             ("colour", "yes", "The setting colour is 'yes'; choose True or False"),
             ("resize_infrared", 1, "The setting resize_infrared is 1; choose True or False"),
+            ("align", "true", "The setting align is 'true'; choose True or False"),
             ("size_limit", 9000, "The size limit is 9000; choose 256 to 2048"),
             ("size_limit", None, "size limit is None"),
             ("palette", "gold", "no palette 'gold'; choose none, ironbow"),

@@ -3,21 +3,30 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 import pytest
+from aligning import overlay_of
 from conftest import small_model
 from fusing import DemoFusion, Settings
-from handlers import EXAMPLES, LONGEST_SHOWN, Handlers, is_example, said, shown
+from handlers import EXAMPLES, LONGEST_SHOWN, NOT_ALIGNED, Handlers, is_example, said, shown
 from PIL import Image
+from test_registration_registering import moved_pair, soft_noise, warp_about_middle
 from videos import read_video, write_video
 
 from maefuse_hf import MaeFuseImageProcessor
 from maefuse_hf.example_scene.scene import render_example_pair
+from maefuse_hf.inference.file_fusion import fuse_files
 from maefuse_hf.inference.pair_fusion import fuse_pair
+from maefuse_hf.registration.geometry import corner_distance
 from maefuse_hf.strategies import FUSION_STRATEGIES
 
 
 @pytest.fixture(scope="module")
 def model():
     return small_model(fusion_attention="local", merging_joint_softmax=True)
+
+
+@pytest.fixture(scope="module")
+def unlike_views():
+    return moved_pair(warp_about_middle())
 
 
 @pytest.fixture
@@ -35,7 +44,7 @@ def uploads(handlers):
 
 
 def job_of(uploads, **settings):
-    return (*(upload["path"] for upload in uploads), Settings(**settings))
+    return (*(upload["path"] for upload in uploads), None, Settings(**settings))
 
 
 class TestFuse:
@@ -52,7 +61,7 @@ class TestFuse:
 
     def test_settings_come_in_the_order_of_the_page(self, handlers, uploads):
         settings = (False, "arctic", 0.5, "infrared", 300, True)
-        expected = handlers.fuse_files_here(*job_of(uploads)[:2], Settings(*settings))
+        expected = handlers.fuse_files_here(*job_of(uploads)[:3], Settings(*settings))
         assert np.array_equal(Image.open(handlers.fuse(*uploads, *settings)), expected)
 
     def test_an_example_is_fused_once(self, handlers, monkeypatch):
@@ -135,10 +144,64 @@ class TestSaid:
             fail()
 
 
+class TestAlign:
+    """A pair of unlike views, and infrared of another scene."""
+
+    @pytest.fixture
+    def moved(self, handlers, unlike_views):
+        infrared, visible, _ = unlike_views
+        Image.fromarray(infrared).save(handlers.folder / "infrared.png")
+        Image.fromarray(visible).save(handlers.folder / "visible.png")
+        return [{"path": str(handlers.folder / name)} for name in ("infrared.png", "visible.png")]
+
+    def test_infrared_is_fused_where_it_lies_and_shown_there(self, handlers, moved, unlike_views):
+        path = handlers.fuse(*moved, align=True)
+        job = handlers.show(*moved, {"path": path}, *vars(Settings(align=True)).values())[3]
+        *files, place = job[:3]
+        assert corner_distance(place.transform, unlike_views[2], place.infrared_size) < 1
+        expected = fuse_files(handlers.fuser.model, handlers.fuser.processor, *files, rig=place).image
+        assert np.array_equal(Image.open(path), expected) and expected.size == place.visible_size
+        overlay, words = handlers.alignment(*moved, True)
+        assert np.array_equal(overlay, overlay_of(*files, place)) and overlay.size == place.visible_size
+        assert f"**Score {place.score:.2f}**" in words and "turned by 3." in words
+        assert handlers.alignment_of.cache_info().misses == 1
+        assert "<table" in handlers.numbers(job) and handlers.strategies(job)[0].size == place.visible_size
+
+    def test_what_is_not_trusted_is_refused_and_shown(self, handlers, moved):
+        soft_noise().save(moved[0]["path"])
+        with pytest.raises(gr.Error, match=r"Not aligned\. .*score is 0\.\d\d, and 0\.25 is needed.* “Alignment”"):
+            handlers.fuse(*moved, align=True)
+        overlay, words = handlers.alignment(*moved, True)
+        assert overlay.size == (320, 240) and "nothing was fused" in words and "clear edges" in words
+        assert handlers.alignment_of.cache_info().misses == 1
+
+    def test_where_there_is_no_place_at_all(self, handlers, moved):
+        Image.new("L", (272, 204), 80).save(moved[0]["path"])
+        with pytest.raises(gr.Error, match="infrared image is one even grey") as refused:
+            handlers.fuse(*moved, align=True)
+        assert "Alignment" not in refused.value.message
+        overlay, words = handlers.alignment(*moved, True)
+        assert overlay is None and "one even grey" in words
+
+    def test_without_it_nothing_is_registered(self, handlers, moved):
+        handlers.fuse(*moved, resize_infrared=True)
+        assert handlers.alignment(*moved, False) == (None, NOT_ALIGNED)
+        assert handlers.alignment_of.cache_info().misses == 0
+
+    def test_files_that_cannot_be_used(self, handlers, moved):
+        Path(moved[1]["path"]).write_text("hello")
+        with pytest.raises(gr.Error, match="The photo is no image that can be read"):
+            handlers.fuse(*moved, align=True)
+        assert handlers.alignment(*moved, True) == (None, NOT_ALIGNED)
+        render_example_pair(64, 400)[1].save(moved[1]["path"])
+        with pytest.raises(gr.Error, match="visible image has 400×64 pixels; one side may be 5 times"):
+            handlers.fuse(*moved, align=True)
+
+
 class TestShow:
     def test_sliders_file_and_job(self, handlers, uploads):
         path = handlers.fuse(*uploads)
-        settings = (True, "none", 1.0, "cfm", 1024, False)
+        settings = (True, "none", 1.0, "cfm", 1024, False, False)
         photo_and_fused, infrared_and_fused, download, job = handlers.show(*uploads, {"path": path}, *settings)
         infrared, visible = render_example_pair(68, 84)
         fused = Image.open(path)
