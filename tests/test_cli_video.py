@@ -1,10 +1,12 @@
 import subprocess
 import sys
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 from conftest import small_model
 from PIL import Image
+from test_video_pairing import Frames, at
 from videos import grey_frames, read_video, sound_of, write_video
 
 from maefuse_hf import MaeFuseImageProcessor
@@ -13,6 +15,9 @@ from maefuse_hf.example_scene.scene import render_example_pair
 from maefuse_hf.registration import Rig, save_rig
 from maefuse_hf.video import video_file
 from maefuse_hf.video.frame_fusion import FrameFuser
+from maefuse_hf.video.fusing import VideoReport, unwritten
+from maefuse_hf.video.pairing import NearestPairs
+from maefuse_hf.video.writing import FrameFolder
 
 INFRARED, VISIBLE = (np.asarray(image.convert("RGB")) for image in render_example_pair(64, 80))
 
@@ -105,6 +110,88 @@ def test_what_ends_the_work_keeps_what_was_done(videos, checkpoint, capsys, monk
     assert {path.name for path in videos.iterdir()} == {"thermal.mp4", "photo.mp4", "fused.mp4"}
 
 
+KILLED = """
+import sys, time
+from maefuse_hf.cli import main
+from maefuse_hf.video.frame_fusion import FrameFuser
+
+fuse = FrameFuser.fuse
+
+def announced(self, pairs):
+    print(pairs[0].name, flush=True)
+    if pairs[0].name == "000040":
+        time.sleep(600)
+    return fuse(self, pairs)
+
+FrameFuser.fuse = announced
+main(sys.argv[1:])
+"""
+
+
+def test_a_killed_run_leaves_a_video_that_can_be_played(videos, checkpoint, capsys):
+    write_video(videos / "photo.mp4", [VISIBLE] * 50, rate=50)
+    command = [sys.executable, "-c", KILLED, "video", "thermal.mp4", "photo.mp4", "-o", "fused.mp4"]
+    command += ["--model", str(checkpoint), "--device", "cpu"]
+    with subprocess.Popen(command, cwd=videos, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as run:
+        assert any(line == "000040\n" for line in run.stdout)
+        run.kill()
+    left = videos / ".fused.partial.mp4"
+    # 40 were written, of which the encoder holds the last ones back
+    assert [seconds for seconds, _ in read_video(left)][:20] == [number / 50 for number in range(20)]
+    before = left.read_bytes()
+    assert fuse(videos, checkpoint=checkpoint) == 0
+    assert f"is kept as {videos / 'fused.killed.mp4'}." in capsys.readouterr().err
+    assert (videos / "fused.killed.mp4").read_bytes() == before and len(read_video(videos / "fused.mp4")) == 50
+
+
+def test_a_folder_goes_on_where_it_was_stopped(videos, checkpoint, capsys, monkeypatch):
+    assert fuse(videos, output="whole", checkpoint=checkpoint) == 0
+    fuse_batch, done = FrameFuser.fuse, []
+
+    def stop(self, pairs):
+        done.append(pairs)
+        if len(done) > 4:
+            raise KeyboardInterrupt
+        return fuse_batch(self, pairs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FrameFuser, "fuse", stop)
+        assert fuse(videos, output="out", checkpoint=checkpoint) == 130
+    assert "kept. The same command with --resume goes on there." in capsys.readouterr().err
+    there = {path: path.stat().st_mtime_ns for path in (videos / "out").iterdir()}
+    assert len(there) == 4
+    for written in (f"6 frames written to {videos / 'out'}. 4 were", "Nothing was written. 10 were"):
+        assert fuse(videos, "--resume", output="out", checkpoint=checkpoint) == 0
+        assert f"{written} there already.\n" in capsys.readouterr().out
+    assert all(path.stat().st_mtime_ns == time for path, time in there.items())
+    for path in (videos / "whole").iterdir():
+        assert np.array_equal(Image.open(path), Image.open(videos / "out" / path.name)), path.name
+
+
+def test_only_the_last_written_frames_are_fused_again(tmp_path):
+    @dataclass
+    class Recording:
+        smoothing: float
+
+        def fuse(self, pairs):
+            calls.append(("fuse", int(pairs[0].name)))
+
+        def prepare(self, pair):
+            calls.append(("prepare", int(pair.name)))
+
+    pairs = NearestPairs(*(Frames(name, at(10, 12), 0.1) for name in ("thermal", "photo")))
+    folder, calls = FrameFolder(tmp_path), []
+    for number in (0, 1, 2, 3, 4, 5, 6, 7, 9):
+        folder.write(Image.new("RGB", (8, 8)), 0, f"{number:06d}")
+    report = VideoReport()
+    left = [int(pair.name) for pair in unwritten(pairs, Recording(0.09), folder, report)]
+    # 9 comes after a gap, so that it is written anew; three time constants are three frames
+    assert left == [8, 9, 10, 11] and report.kept == 8
+    assert calls == [*(("prepare", number) for number in range(5)), ("fuse", 5), ("prepare", 6), ("fuse", 7)]
+    calls.clear()
+    assert len(list(unwritten(pairs, Recording(0), folder, report))) == 4 and calls == []
+
+
 def test_smoothing_0_is_per_frame_fusion(videos, checkpoint):
     rng = np.random.default_rng(0)
     changing = [rng.integers(0, 255, (64, 80, 3), np.uint8) for _ in range(3)]
@@ -164,6 +251,7 @@ def test_size_box_and_rig(videos, checkpoint):
         ({"output": "photo.mp4"}, "is one of the inputs"),
         ({"output": "taken.mp4"}, "is a folder; -o names the video"),
         ({"infrared": "folder", "visible": "folder"}, "hold no images of the same names"),
+        ({"choice": ["--resume"]}, "a written video cannot be continued. Give a folder in place of"),
         ({"choice": ["--batch-size", "0"]}, "The batch size is 0"),
         ({"choice": ["--fps", "0"]}, "0 frames a second were given"),
         ({"choice": ["--smoothing", "-1"]}, "The smoothing is -1.0 seconds"),

@@ -138,15 +138,27 @@ def test_whatever_ends_the_work_the_frames_that_were_done_are_there(tmp_path, st
     assert [file.name for file in tmp_path.iterdir()] == ["out.mp4"]
 
 
-def test_a_file_that_is_not_ended_can_be_played(tmp_path):
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
+def test_a_file_that_is_not_ended_can_be_played(tmp_path, suffix):
     """As after a kill."""
     rng = np.random.default_rng(0)
-    with VideoWriter(tmp_path / "out.mp4", Fraction(2)) as writer:
-        for number in range(12):
-            writer.write(Image.fromarray(rng.integers(0, 255, (48, 64, 3), np.uint8)), number / 2)
-        (tmp_path / "killed.mp4").write_bytes(writer.beside.read_bytes())
-    # fragments of two seconds
-    assert [seconds for seconds, _ in read_video(tmp_path / "killed.mp4")][:4] == [0, 0.5, 1, 1.5]
+    with VideoWriter(tmp_path / f"out{suffix}", Fraction(10)) as writer:
+        for number in range(40):
+            writer.write(Image.fromarray(rng.integers(0, 255, (48, 64, 3), np.uint8)), number / 10)
+        (tmp_path / f"left{suffix}").write_bytes(writer.beside.read_bytes())
+    # the encoder holds the last ones back
+    assert [seconds for seconds, _ in read_video(tmp_path / f"left{suffix}")][:20] == [
+        number / 10 for number in range(20)
+    ]
+
+
+def test_what_a_killed_process_left_is_kept(tmp_path):
+    (tmp_path / ".out.partial.mp4").write_bytes(b"hours of work")
+    with VideoWriter(tmp_path / "out.mp4", Fraction(10)) as writer:
+        writer.write(coloured(0), 0)
+    assert (tmp_path / "out.killed.mp4").read_bytes() == b"hours of work"
+    assert writer.notes == [f"What a run that was killed had written is kept as {tmp_path / 'out.killed.mp4'}."]
+    assert {file.name for file in tmp_path.iterdir()} == {"out.mp4", "out.killed.mp4"}
 
 
 def test_a_full_disk_is_told(tmp_path):

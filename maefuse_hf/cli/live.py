@@ -89,7 +89,7 @@ def run_live(options: argparse.Namespace) -> int:
             pass
         except (OSError, ValueError) as error:
             report.problem = str(error)
-    for note in told.lines():
+    for note in (*(writer.notes if writer else ()), *told.lines()):
         print(f"maefuse: {note}", file=sys.stderr)
     for source in (infrared, visible):
         if source.damaged:

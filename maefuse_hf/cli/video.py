@@ -3,6 +3,7 @@
 
 import argparse
 import sys
+from collections.abc import Iterable
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +16,8 @@ from ..inference.checkpoint import load_checkpoint
 from ..registration import load_rig
 from ..video.frame_folder import FolderPairs
 from ..video.frame_fusion import SMOOTHING, FrameFuser
-from ..video.fusing import VideoReport, fuse_video
+from ..video.frames import FramePair
+from ..video.fusing import VideoReport, fuse_video, unwritten
 from ..video.pairing import NearestPairs
 from ..video.video_file import USUAL_RATE, VideoFile, require_pyav
 from ..video.writing import CODECS, QUALITY, FrameFolder, VideoWriter
@@ -49,6 +51,9 @@ def add_video(commands: Any) -> None:
     )
     parser.add_argument("--infrared-unit", choices=UNITS, help="of folders: unit of the pixels of infrared")
     parser.add_argument("--batch-size", type=int, default=1, help="frames that go through the model together")
+    parser.add_argument(
+        "--resume", action="store_true", help="into a folder: go on after the frames that are there from a run before"
+    )
     parser.set_defaults(command=run_video)
 
 
@@ -131,8 +136,9 @@ def run_video(options: argparse.Namespace) -> int:
         status = fuse_and_keep(pairs, fuser, writer, report, options)
     for note in (*pairs.notes, *writer.notes, *report.occurrences.lines()):
         print(f"maefuse: {note}", file=sys.stderr)
-    print(f"{report.frames} frames written to {options.output}." if report.frames else "Nothing was written.")
-    return status or int(report.damaged > 0 or not report.frames)
+    kept = f" {report.kept} were there already." if report.kept else ""
+    print((f"{report.frames} frames written to {options.output}." if report.frames else "Nothing was written.") + kept)
+    return status or int(report.damaged > 0 or not report.frames + report.kept)
 
 
 def fuse_and_keep(
@@ -143,14 +149,20 @@ def fuse_and_keep(
     options: argparse.Namespace,
 ) -> int:
     """Fuse until the end, an error or Ctrl-C; the exit status."""
+    kept = "What was fused until then is kept."
+    if isinstance(writer, FrameFolder):
+        kept += " The same command with --resume goes on there."
     try:
         with writer, tqdm(total=pairs.count, unit="frame") as bar:
-            fuse_video(pairs, fuser, writer, report, options.batch_size, bar.update)
+            left: Iterable[FramePair] = pairs
+            if options.resume and isinstance(writer, FrameFolder):
+                left = unwritten(pairs, fuser, writer, report, bar.update)
+            fuse_video(left, fuser, writer, report, options.batch_size, bar.update)
     except KeyboardInterrupt:
-        print("maefuse: stopped. What was fused until then is kept.", file=sys.stderr)
+        print(f"maefuse: stopped. {kept}", file=sys.stderr)
         return STOPPED
     except (OSError, ValueError) as error:
-        print(f"maefuse: {error} What was fused until then is kept.", file=sys.stderr)
+        print(f"maefuse: {error} {kept}", file=sys.stderr)
         return 1
     return 0
 
@@ -165,6 +177,11 @@ def check(options: argparse.Namespace, of_folders: bool, to_folder: bool) -> Non
         raise ValueError(
             f"{options.infrared} and {options.visible} are a folder and a file; give two videos or two folders of "
             "images."
+        )
+    if options.resume and not to_folder:
+        raise ValueError(
+            "--resume goes on with a folder of images, and a written video cannot be continued. Give a folder in place "
+            f"of {options.output}, or leave --resume out to begin anew."
         )
     if not (of_folders and to_folder):
         require_pyav()

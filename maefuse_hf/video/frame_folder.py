@@ -46,6 +46,7 @@ class FolderPairs:
         self.pairs, self.notes = match_pairs(infrared, visible)
         if not self.pairs:
             raise ValueError(f"{infrared} and {visible} hold no images of the same names.")
+        self.places = {pair.name: place for place, pair in enumerate(self.pairs)}
         self.interval, self.processor = 1 / rate, processor
         self.unit, self.raw_range = unit, raw_range
 
@@ -67,6 +68,11 @@ class FolderPairs:
             lost = (NO_INFRARED,) if infrared is None else ()
             notes = (*held_visible.notes, *held_infrared.notes, *lost)
             yield FramePair(pair.name, seconds, infrared, held_visible.pixels, notes)
+
+    def later(self, name: str, places: int) -> str:
+        """The name of the pair that comes so many places later; empty where there is none."""
+        place = self.places[name] + places
+        return self.pairs[place].name if place < len(self.pairs) else ""
 
     def infrared(self, pair: PairPaths) -> Pixels:
         """Infrared's own numbers; temperatures where the file knows them and no raw range is given."""

@@ -62,6 +62,21 @@ class FramePair:
     notes: tuple[str, ...] = ()
 
 
+class NamedPairs(Protocol):
+    """Pairs in the order of their times, by whose names one can count."""
+
+    interval: float
+    """Seconds from one pair to the next."""
+
+    def later(self, name: str, places: int) -> str:
+        """The name of the pair that comes so many places later; empty where there is none."""
+        ...
+
+    def __iter__(self) -> Iterator[FramePair]:
+        """The pairs."""
+        ...
+
+
 class Held:
     """The last frame of a video that could be read."""
 

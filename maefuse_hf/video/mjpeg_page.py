@@ -66,10 +66,13 @@ class MjpegPage:
             self.news.notify_all()
 
     def after(self, known: int) -> tuple[bytes, int] | None:
-        """The last frame as JPEG, once it is another than that of this number, and its number; None at the end."""
+        """The last frame as JPEG, once it is another than that of this number, and its number.
+
+        None at the end, when a viewer has seen the last one.
+        """
         with self.news:
             self.news.wait_for(lambda: self.number > known or self.closed)
-            return None if self.closed else (self.jpeg, self.number)
+            return (self.jpeg, self.number) if self.number > known else None
 
 
 def handler_for(page: MjpegPage) -> type[BaseHTTPRequestHandler]:

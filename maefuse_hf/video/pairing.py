@@ -22,17 +22,14 @@ class NearestPairs:
         offset: seconds by which infrared started later than visible.
 
     Attributes:
+        interval: seconds from one pair to the next.
         notes: after iteration, what was left out, a sentence each.
     """
 
     def __init__(self, infrared: FrameSource, visible: FrameSource, offset: float = 0.0) -> None:
         self.infrared, self.visible, self.offset = infrared, visible, offset
+        self.interval = visible.interval
         self.notes: list[str] = []
-
-    @property
-    def interval(self) -> float:
-        """Seconds from one pair to the next."""
-        return self.visible.interval
 
     @property
     def count(self) -> int | None:
@@ -69,8 +66,12 @@ class NearestPairs:
             infrared, notes = held_infrared.at(now, longest_gap), (*held_visible.notes, *held_infrared.notes)
             if infrared is None:
                 notes = (*notes, NO_INFRARED)
-            yield FramePair(f"{index:06d}", frame.seconds, infrared, held_visible.pixels, notes)
+            yield FramePair(name_of(index), frame.seconds, infrared, held_visible.pixels, notes)
         self.notes += self.left_out(early, first, begun, ended, following is not None)
+
+    def later(self, name: str, places: int) -> str:
+        """The name of the pair that comes so many places later, if the video goes on that long."""
+        return name_of(int(name) + places)
 
     def left_out(
         self, early: int, first: float, begun: float | None, ended: float | None, infrared_goes_on: bool
@@ -85,3 +86,8 @@ class NearestPairs:
             yield f"{visible}: what comes from {ended:.2f} s on, after infrared ends, was left out."
         elif infrared_goes_on:
             yield f"{infrared}: what comes after {visible} ends was left out."
+
+
+def name_of(index: int) -> str:
+    """The name of a visible video's frame."""
+    return f"{index:06d}"

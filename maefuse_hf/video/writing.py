@@ -23,10 +23,19 @@ QUALITY = 18
 TICKS = Fraction(1, 90000)
 """The unit of time in the output, in which all usual frame rates are whole numbers."""
 
-# With it a file is playable up to its last written fragment, even if the process is killed; in the end it becomes a
-# plain file. Without B-frames no image waits for a later one.
-PIECEWISE = {"movflags": "+hybrid_fragmented+delay_moov", "flush_packets": "1"}
-NO_B_FRAMES = {"bf": "0"}
+# A file of such pieces is playable up to the last one, even if the process is killed. In the end an MP4 becomes a plain
+# file.
+FLUSHED = {"flush_packets": "1"}
+IN_PIECES = {
+    "mp4": {"movflags": "+hybrid_fragmented+delay_moov", "frag_duration": "200000", **FLUSHED},  # microseconds
+    "matroska": {"cluster_time_limit": "200", **FLUSHED},  # milliseconds
+}
+# Frames that an encoder holds back are lost with its process. B-frames wait for later ones, and by default some 40
+# frames are looked at before one is written.
+PROMPT = {
+    "libx264": {"bf": "0", "x264-params": "rc-lookahead=10"},
+    "libvpx-vp9": {"b": "0", "deadline": "good", "lag-in-frames": "10"},
+}
 KEY_FRAME_SECONDS = 2
 
 
@@ -62,15 +71,24 @@ class FrameFolder:
 
     def write(self, image: Image.Image, seconds: float, name: str) -> None:
         """Write a frame under its name."""
-        write_image(image, self.folder / f"{name}{self.suffix}")
+        write_image(image, self.path_of(name))
         self.frames += 1
+
+    def holds(self, name: str) -> bool:
+        """Whether a frame of that name is there; if so, it is whole, since each is renamed when it is written."""
+        return self.path_of(name).is_file()
+
+    def path_of(self, name: str) -> Path:
+        """The file of a frame."""
+        return self.folder / f"{name}{self.suffix}"
 
 
 class VideoWriter:
     """Fused frames as a video file, H.264 or, for WebM, VP9.
 
-    It is written beside and renamed when it ends, by an error or Ctrl-C too. The first frame gives the size; one row or
-    column is repeated where it is odd, since videos have colours for two pixels together.
+    It is written beside and renamed when it ends, by an error or Ctrl-C too. What a killed process left beside is kept
+    under another name. The first frame gives the size; one row or column is repeated where it is odd, since videos have
+    colours for two pixels together.
 
     Args:
         path: of a suffix in `CODECS`.
@@ -79,7 +97,7 @@ class VideoWriter:
         quality: constant rate factor.
 
     Attributes:
-        notes: what became of the sound, if it could not be kept.
+        notes: what became of the sound, if it could not be kept, and of what a killed process left.
 
     Raises:
         OSError: PyAV is not installed, or the file cannot be written.
@@ -152,10 +170,15 @@ class VideoWriter:
         """Begin the file with a frame of that size and time."""
         import av
 
-        self.container = av.open(str(self.beside), "w", options=PIECEWISE if self.is_mp4 else {"flush_packets": "1"})
+        if self.beside.exists():
+            kept = self.path.with_name(f"{self.path.stem}.killed{self.path.suffix}")
+            self.beside.replace(kept)
+            self.notes.append(f"What a run that was killed had written is kept as {kept}.")
+        pieces = IN_PIECES["mp4" if self.is_mp4 else "matroska"]
+        self.container = av.open(str(self.beside), "w", options=pieces)
         self.size, self.first = size, seconds
         codec = CODECS[self.path.suffix.lower()]
-        options = {"crf": str(self.quality), **(NO_B_FRAMES if codec == "libx264" else {"b": "0", "deadline": "good"})}
+        options = {"crf": str(self.quality), **PROMPT[codec]}
         self.stream = self.container.add_stream(codec, rate=self.rate, options=options)
         self.stream.width, self.stream.height = (side + side % 2 for side in size)
         self.stream.pix_fmt = "yuv420p"
