@@ -165,7 +165,8 @@ def plot(cases: list[Case], path: Path) -> None:
     for data in dict.fromkeys(case.data for case in cases):
         own = [case for case in cases if case.data == data and not case.mismatched]
         errors = np.sort([case.error for case in own if case.accepted and case.error is not None])
-        left.step([0, *errors, 20], [*np.arange(len(errors) + 1), len(errors)] / np.float64(len(own)) * 100, label=data)
+        found = np.array([*range(len(errors) + 1), len(errors)]) / len(own)
+        left.step([0, *errors, 20], 100 * found, where="post", label=data)
     left.set(xlim=(0, 15), ylim=(0, 100), xlabel="mean corner error in px", ylabel="% of the pairs, accepted")
     left.axvline(NEAR, color="grey", linewidth=0.8, linestyle=":")
     left.legend()
