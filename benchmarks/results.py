@@ -49,6 +49,9 @@ PUBLISHED_IMAGES = "_pub"
 PUBLISHED_BASELINES = {"mean", "max", "ir_only", "vi_only"}
 """Rows of the file that the evaluation has itself."""
 
+NO_DOWNSTREAM: dict[str, dict[str, dict[str, Any]]] = {"values": {}, "differences": {}}
+"""A column of the downstream check that was not measured."""
+
 Means = dict[str, dict[str, float]]
 """By system and metric."""
 
@@ -181,10 +184,7 @@ def use_table(own: Measured) -> str:
         }
         for system in dict.fromkeys(system for means in own.metrics.values() for system in means)
     }
-    downstream = {
-        column: own.downstream[column[0]].get(column[1], {"values": {}, "differences": {}})
-        for column in DOWNSTREAM_COLUMNS
-    }
+    downstream = {column: own.downstream[column[0]].get(column[1], NO_DOWNSTREAM) for column in DOWNSTREAM_COLUMNS}
     measured = [name for column in downstream.values() for name in column["values"]]
     systems = list(dict.fromkeys([own.ours, *measured, *own.kept]))
     rows: list[list[Cell | str]] = []
@@ -289,7 +289,7 @@ def page(own: Measured) -> str:
         f"mean of {about['seeds']} seeds. {not_run}* is a real difference to {own.ours}: the difference's interval "
         f"({about['interval']}) leaves out zero. {SHARE.capitalize()}: of VIF and Qabf on {own.damaged_pairs} pairs "
         f"under {len(kinds)} kinds of damage. {MATCHED}: VIF of the image "
-        " that is brought to the sources' brightness and contrast, on the same pairs. Changes are in grey levels, "
+        "that is brought to the sources' brightness and contrast, on the same pairs. Changes are in grey levels, "
         "and less is better.",
         use_table(own),
         "## Where it loses",

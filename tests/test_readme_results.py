@@ -1,0 +1,43 @@
+"""The README's block from files that are written by hand."""
+
+import pytest
+from test_results import files  # noqa: F401
+
+from benchmarks import readme_results
+from benchmarks.results import read_measured
+
+
+@pytest.fixture
+def document(tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text("before\n<!-- results -->\nof last year\n<!-- /results -->\nafter\n")
+    return path
+
+
+def test_the_block_stands_between_its_marks(files, document):  # noqa: F811
+    arguments = "--evaluation", files[0], "--downstream", files[1], document
+    assert readme_results.main([*map(str, arguments)]) == 0
+    text = document.read_text()
+    assert text.startswith("before\n<!-- results -->\nWhat the images") and text.endswith("<!-- /results -->\nafter\n")
+    assert "last year" not in text
+    # people, people by night, cars, mIoU, share kept, VIF, Qabf
+    assert "| **ours** | 50.0 | 50.0 | 50.0 | 40.0 | 0.70 | 0.700 | 0.700 |" in text
+    assert "| average | 65.0* | 50.0 | 50.0 | 30.0* | – | 0.500 | 0.500 |" in text
+    # haze, smoke
+    assert "| **ours** | 0.80 | 0.60 |" in text and "| rule | 0.70 | 0.65 |" in text
+    assert "under 2 kinds of damage to one image, 2 pairs" in text
+
+
+def test_the_same_once_more_changes_nothing(files, document):  # noqa: F811
+    measured = read_measured(*files)
+    readme_results.write_readme(measured, document)
+    once = document.read_text()
+    readme_results.write_readme(measured, document)
+    assert document.read_text() == once
+
+
+def test_a_document_without_marks_is_refused(files, tmp_path):  # noqa: F811
+    path = tmp_path / "notes.md"
+    path.write_text("no marks")
+    with pytest.raises(ValueError, match="it has them 0 times"):
+        readme_results.write_readme(read_measured(*files), path)
