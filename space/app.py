@@ -61,6 +61,7 @@ CLIP_TEXT = f"""
 Two videos of the same view, up to {LARGEST_FILE.upper()} each. {BOUNDS} Each frame gets the infrared frame nearest in
 time, infrared is stretched over it, the sound is kept, and brightness is held steady. Longer videos: `maefuse video`.
 """
+CAMERA_EXAMPLE = EXAMPLES / "4-camera" / "thermal.jpg"
 CONTOUR_LABELS = {"cfm": "learned from both", "infrared": "infrared", "visible": "the photo"}
 STRATEGY_TEXTS = {
     "Mean": "The average of both descriptions: low contrast, hot things are dimmed by the photo's darkness.",
@@ -128,10 +129,9 @@ def build(fuser: DemoFusion) -> gr.Blocks:
                 )
                 button = gr.Button("Fuse", variant="primary", elem_id="fuse")
                 examples = gr.Examples(
-                    [list(pair) for pair in example_pairs()],
+                    [*map(list, example_pairs()), [str(CAMERA_EXAMPLE), None]],
                     [infrared, visible],
-                    label="Examples, rendered by us",
-                    visible_columns=[1],
+                    label="Examples: three pairs rendered by us, and a thermal camera's file that holds the photo",
                     api_visibility="private",
                 )
         with gr.Accordion("Settings", open=False, elem_id="settings"), gr.Row():
@@ -257,9 +257,8 @@ def look_if_open(name: str, look: Callable[[Any], Any], opened: str, job: Any) -
 
 
 def example_pairs() -> list[tuple[str, str]]:
-    """The pairs in `examples/`, infrared and visible."""
-    folders = sorted(path for path in EXAMPLES.iterdir() if path.is_dir())
-    return [(str(folder / "infrared.png"), str(folder / "visible.jpg")) for folder in folders]
+    """The rendered pairs in `examples/`, infrared and visible."""
+    return [(str(path), str(path.with_name("visible.jpg"))) for path in sorted(EXAMPLES.glob("*/infrared.png"))]
 
 
 def slider(before: str, elem_id: str) -> gr.ImageSlider:

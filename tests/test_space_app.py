@@ -18,6 +18,7 @@ from packaging.requirements import Requirement
 from PIL import Image
 
 from maefuse_hf import MaeFuseImageProcessor
+from maefuse_hf.cameras import open_camera_file
 from maefuse_hf.example_scene.scene import render_example_pair
 
 ROOT = Path(__file__).parent.parent
@@ -80,6 +81,14 @@ def test_the_examples_are_rendered_by_us(name):
     given = [Image.open(path) for path in paths[name]]
     assert np.abs(np.asarray(given[0], int) - np.asarray(infrared, int)).mean() < 0.1
     assert np.abs(np.asarray(given[1], int) - np.asarray(visible, int)).mean() < 4
+
+
+def test_one_example_is_a_camera_s_file_with_its_photo(page):
+    assert open_camera_file(app.CAMERA_EXAMPLE).visible is not None
+    assert "MIT" in app.CAMERA_EXAMPLE.with_name("LICENSE.md").read_text()
+    (samples,) = (block.samples for block in page.blocks.values() if isinstance(block, gr.Dataset))
+    assert len(samples) == 4 and samples[-1][1] is None
+    assert Path(samples[-1][0]["path"]).suffix == ".jpg"
 
 
 def test_the_front_matter():
