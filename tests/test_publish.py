@@ -6,8 +6,10 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from conftest import small_model
@@ -21,6 +23,7 @@ from maefuse_hf.evaluation.provenance import weights_sha256
 from maefuse_hf.evaluation.runner import Row
 from maefuse_hf.evaluation.summary import as_json, summarise
 from maefuse_hf.example_scene.scene import render_example_pair
+from maefuse_hf.inference import fuse_pair, load_checkpoint
 from training import publish
 
 ROOT = Path(__file__).parent.parent
@@ -373,6 +376,30 @@ class TestBenchmarks:
         arguments = ["--checkpoint", folder, "--repo", "org/fuse", "--evaluation", evaluation, "--dry-run"]
         assert run(*arguments, "--output_dir", tmp_path / "out") == 1
         assert "names SCD on TNO as a result of the benchmark org/fusion-benchmark, but" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(find_spec("onnxscript") is None, reason="needs the extra maefuse-hf[onnx]")
+def test_the_cards_lines_for_onnxruntime_fuse(exported, tmp_path, monkeypatch):
+    _, onnx = exported
+    monkeypatch.setattr(publish, "write_onnx", lambda checkpoint, folder: shutil.copytree(onnx, folder))
+    checkpoint, out = onnx.parent / "model", tmp_path / "out"
+    arguments = ["--checkpoint", checkpoint, "--repo", "org/fuse", "--onnx", "--dry-run", "--output_dir", out]
+    assert run(*arguments) == 0
+    card = (out / "README.md").read_text()
+    assert all(f"`{path.name}`" in card for path in onnx.iterdir())
+    lines = next(block for block in re.findall(r"```python\n(.*?)```", card, re.DOTALL) if "onnxruntime" in block)
+
+    pair = render_example_pair(70, 90)
+    for image, name in zip(pair, ("thermal.png", "photo.png")):
+        image.save(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda repository, file: out / file)
+    said: dict = {}
+    exec(lines, said)
+    expected = fuse_pair(*load_checkpoint(checkpoint, "cpu"), *pair).image
+    difference = abs(np.asarray(said["image"], int) - np.asarray(expected, int))
+    # colours in eight bits are rounded there and back
+    assert difference.mean() < 1 and difference.max() <= 3
 
 
 def test_onnx_files_go_along(checkpoint, tmp_path, monkeypatch):

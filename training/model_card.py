@@ -149,6 +149,7 @@ def model_card(
     evaluation: Evaluation | None,
     details: Details | None,
     image: str,
+    onnx: Sequence[str] = (),
 ) -> str:
     """The whole `README.md`.
 
@@ -161,6 +162,7 @@ def model_card(
         evaluation: what it was measured to reach.
         details: its `card.yaml`.
         image: file name of the example image beside the card.
+        onnx: names of the files in `onnx/` beside the card, where there are any.
 
     Raises:
         ValueError: if the configuration of a run is not whole.
@@ -192,6 +194,7 @@ def model_card(
         "protocol": {} if evaluation is None else facts({**evaluation.about, "model": name}),
         "problems": 0 if evaluation is None else evaluation.problems,
         "image": image,
+        "onnx": onnx,
         "zoo": marked(ZOO.read_text(encoding="utf-8"), "zoo"),
     }
     try:

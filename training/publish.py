@@ -193,6 +193,8 @@ def write_repository(options: argparse.Namespace, folder: Path) -> None:
         results = benchmark_results(details.benchmarks, evaluation, options.repo)
         (folder / BENCHMARKS).parent.mkdir()
         (folder / BENCHMARKS).write_text(yaml.safe_dump(results, sort_keys=False), encoding="utf-8")
+    if options.onnx:
+        write_onnx(options.checkpoint, folder / ONNX)
     card = model_card(
         model,
         options.checkpoint,
@@ -202,10 +204,9 @@ def write_repository(options: argparse.Namespace, folder: Path) -> None:
         evaluation,
         details,
         EXAMPLE,
+        sorted(path.name for path in (folder / ONNX).glob("*")),
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
-    if options.onnx:
-        write_onnx(options.checkpoint, folder / ONNX)
 
 
 def write_onnx(checkpoint: Path, folder: Path) -> None:
