@@ -44,6 +44,12 @@ def fused(image, **where):
     return type(pipe).__module__
 
 
+def write_stand_in(checkpoint, folder):
+    """In the place of an export, which takes minutes."""
+    folder.mkdir()
+    (folder / "model.onnx").write_text(f"graph of {checkpoint}")
+
+
 def without_token(token, call):
     """The result of a call with another token, or none."""
     mine = os.environ.pop("HF_TOKEN")
@@ -59,9 +65,12 @@ def main():
     results = {}
     publish.SPACE = Path("space").resolve()
     publish.render_example_pair = lambda: render_example_pair(64, 80)
+    publish.require_extra = lambda: None
+    publish.write_onnx = write_stand_in
 
     to_fuse = ["--repo", "org/fuse", "--evaluation"]
-    results["publish"] = said(publish.main, "--checkpoint", "old", *to_fuse, "metrics_old.json", "--space", "org/demo")
+    first = *to_fuse, "metrics_old.json", "--space", "org/demo", "--onnx"
+    results["publish"] = said(publish.main, "--checkpoint", "old", *first)
     HfApi().create_tag("org/fuse", tag="v1")
     results["publish again"] = said(publish.main, "--checkpoint", "new", *to_fuse, "metrics_new.json")
     results["private"] = said(publish.main, "--checkpoint", "new", "--repo", "org/secret", "--private")

@@ -132,6 +132,12 @@ class TestModel:
         assert entry["dataset"] == {"id": "org/fusion-benchmark", "task_id": "entropy"} and entry["value"] == 6.5
         assert ".eval_results/maefuse.yaml" not in hub.files("org/fuse")
 
+    def test_onnx_files_come_and_go_with_the_checkpoint(self, hub, owner):
+        assert hub.files("org/fuse", revision="v1")["onnx/model.onnx"] == b"graph of old"
+        assert b"onnx/model.onnx" in hub.files("org/fuse", revision="v1")["README.md"]
+        assert not [name for name in hub.files("org/fuse") if name.startswith("onnx/")]
+        assert b"onnx" not in hub.files("org/fuse")["README.md"]
+
     def test_the_card_arrives_whole(self, hub, owner):
         card = ModelCard(hub.files("org/fuse")["README.md"].decode())
         (result,) = card.data.eval_results
