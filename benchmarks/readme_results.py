@@ -12,7 +12,6 @@ from pathlib import Path
 
 from benchmarks.results import NO_DOWNSTREAM, Measured, mean, number, read_measured
 from maefuse_hf.evaluation.baselines import SOURCES_ALONE
-from maefuse_hf.evaluation.damage import DAMAGES
 from maefuse_hf.evaluation.robustness import SHARE
 from maefuse_hf.evaluation.robustness_report import ALL_KINDS
 from maefuse_hf.evaluation.table import Cell, as_markdown, table_of
@@ -25,6 +24,17 @@ COLUMNS = {
     "mIoU": ("segmenter", "mIoU"),
 }
 METRICS = ("VIF", "Qabf")
+GROUPS = {
+    "noise, stripes, dead pixels": ("infrared-noise", "infrared-stripes", "dead-pixels", "visible-noise"),
+    "missing infrared": ("infrared-partial", "dead-blocks"),
+    "coarse, blurred or JPEG": ("infrared-coarse", "infrared-blur", "infrared-jpeg", "visible-blur", "visible-jpeg"),
+    "off register": ("off-register",),
+    "black-hot": ("black-hot",),
+    "low light": ("low-light",),
+    "glare, over-exposure": ("glare", "over-exposure"),
+    "haze, smoke": ("haze", "smoke"),
+}
+"""Kinds of damage as the README puts them together."""
 
 
 def of_use(own: Measured) -> str:
@@ -46,15 +56,15 @@ def of_use(own: Measured) -> str:
     return as_markdown(table_of(["system", *COLUMNS, SHARE, *METRICS], rows))
 
 
-def by_kind(own: Measured) -> str:
-    """The share kept under each kind of damage, a row for each kind."""
+def by_group(own: Measured) -> str:
+    """The share kept, mean over the kinds of each group, a row for each system that is no source alone."""
     systems = [own.ours, *(name for name in own.kept if name != own.ours and name not in SOURCES_ALONE)]
-    kinds = [kind for kind in DAMAGES if kind in own.kept[own.ours]]
-    rows: list[list[Cell | str]] = [
-        [Cell(system, best=system == own.ours), *(number(own.kept[system][kind][SHARE], 2) for kind in kinds)]
-        for system in systems
-    ]
-    return as_markdown(table_of(["system", *kinds], rows))
+    rows: list[list[Cell | str]] = []
+    for system in systems:
+        shares = {kind: metrics[SHARE] for kind, metrics in own.kept[system].items()}
+        means = (mean(shares.get(kind, math.nan) for kind in kinds) for kinds in GROUPS.values())
+        rows.append([Cell(system, best=system == own.ours), *(number(value, 2) for value in means)])
+    return as_markdown(table_of(["system", *GROUPS], rows))
 
 
 def readme_block(own: Measured) -> str:
@@ -71,7 +81,7 @@ def readme_block(own: Measured) -> str:
             "(average, maximum, rule) cost nothing:",
             of_use(own),
             "The share kept, by the kind of damage:",
-            by_kind(own),
+            by_group(own),
         ]
     )
 
