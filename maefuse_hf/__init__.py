@@ -5,7 +5,7 @@ from transformers.pipelines import PIPELINE_REGISTRY
 
 from .configuration_maefuse import MaeFuseConfig
 from .image_processing_maefuse import MaeFuseImageProcessor
-from .inference import SHIPPED_CHECKPOINT
+from .inference import SHIPPED_CHECKPOINT, SHIPPED_CHECKPOINTS
 from .modeling_maefuse import (
     ComparativeFusionModule,
     MaeFuseDecoder,
@@ -33,6 +33,7 @@ PIPELINE_REGISTRY.supported_tasks[TASK] = {
 
 __all__ = [
     "SHIPPED_CHECKPOINT",
+    "SHIPPED_CHECKPOINTS",
     "ComparativeFusionModule",
     "MaeFuseConfig",
     "MaeFuseDecoder",

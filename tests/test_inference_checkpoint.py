@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModel
 
 from maefuse_hf import MaeFuseImageProcessor
 from maefuse_hf.example_scene.scene import render_example_pair
-from maefuse_hf.inference.checkpoint import SHIPPED_CHECKPOINT, load_checkpoint
+from maefuse_hf.inference.checkpoint import SHIPPED_CHECKPOINT, SHIPPED_CHECKPOINTS, checkpoint_source, load_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +24,19 @@ def test_the_shipped_checkpoint_is_whole_and_small(shipped):
     assert processor.size_divisor == model.patch_size
     assert sum(path.stat().st_size for path in SHIPPED_CHECKPOINT.rglob("*")) <= 30_000_000
     assert (SHIPPED_CHECKPOINT / "README.md").is_file()
+
+
+def test_the_tiny_checkpoint_by_its_name(tmp_path, monkeypatch):
+    folder = SHIPPED_CHECKPOINTS["maefuse-tiny"]
+    assert sum(path.stat().st_size for path in folder.glob("*.safetensors")) <= 4_000_000
+    model, processor = load_checkpoint("maefuse-tiny")
+    assert model.num_parameters() < 1_000_000 and processor.size_divisor == model.patch_size
+    # a folder of one's own comes first
+    monkeypatch.chdir(tmp_path)
+    assert checkpoint_source("maefuse-tiny") == folder
+    (tmp_path / "maefuse-tiny").mkdir()
+    assert checkpoint_source("maefuse-tiny") == "maefuse-tiny"
+    assert checkpoint_source("org/maefuse-tiny") == "org/maefuse-tiny" and checkpoint_source(None) == SHIPPED_CHECKPOINT
 
 
 def test_the_auto_classes_load_it(shipped):
@@ -45,8 +58,9 @@ def test_it_gives_single_images_back(shipped):
 
 
 @torch.inference_mode()
-def test_it_fuses_warm_people_and_visible_texture(shipped):
-    model, processor = shipped
+@pytest.mark.parametrize("name", SHIPPED_CHECKPOINTS)
+def test_it_fuses_warm_people_and_visible_texture(name):
+    model, processor = load_checkpoint(name, device="cpu")
     infrared, visible = render_example_pair(240, 320)
     inputs = processor(infrared=infrared, visible=visible, return_tensors="pt")
     fused = model(**inputs).fused[0, 0]

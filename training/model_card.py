@@ -156,7 +156,7 @@ def model_card(
     Args:
         model: the loaded checkpoint.
         checkpoint: its folder.
-        repository: its name on the Hub; only the shipped checkpoint can do without.
+        repository: its name on the Hub; only a shipped checkpoint can do without.
         weights_bytes: size of its weight files.
         runs: what made it, first to last.
         evaluation: what it was measured to reach.
@@ -171,6 +171,7 @@ def model_card(
     config = model.config
     base_model = known.base_model or hub_encoder(config)
     name = checkpoint.resolve().name if repository is None else repository.split("/")[-1]
+    is_default = checkpoint.resolve() == SHIPPED_CHECKPOINT.resolve()
     template = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True).from_string(
         TEMPLATE.read_text(encoding="utf-8")
     )
@@ -178,7 +179,8 @@ def model_card(
         "metadata": metadata(name, base_model, known, runs, evaluation),
         "name": name,
         "repository": repository,
-        "is_shipped": checkpoint.resolve() == SHIPPED_CHECKPOINT.resolve(),
+        "is_default": is_default,
+        "shipped": "SHIPPED_CHECKPOINT" if is_default else f'SHIPPED_CHECKPOINTS["{name}"]',
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "encoder_parameters": sum(parameter.numel() for parameter in model.encoder.parameters()),
         "weights_bytes": weights_bytes,

@@ -22,12 +22,12 @@ from huggingface_hub.utils import httpx
 from transformers.utils import logging
 
 import maefuse_hf
-from maefuse_hf import SHIPPED_CHECKPOINT, MaeFuseImageProcessor, MaeFuseModel, MaeFusePipeline
+from maefuse_hf import MaeFuseImageProcessor, MaeFuseModel, MaeFusePipeline
 from maefuse_hf.cli.export import require_extra
 from maefuse_hf.evaluation import refuse_other_weights
 from maefuse_hf.example_scene import render_example_pair
 from maefuse_hf.image_files import write_image
-from maefuse_hf.inference import load_checkpoint
+from maefuse_hf.inference import SHIPPED_CHECKPOINTS, load_checkpoint
 from maefuse_hf.pipeline_maefuse import TASK
 from maefuse_hf.visualization import side_by_side
 from training.model_card import DETAILS, benchmark_results, model_card, read_details, read_evaluation
@@ -128,7 +128,7 @@ def send(options: argparse.Namespace, folder: Path, space: Path) -> None:
 
 def check_options(options: argparse.Namespace) -> None:
     """Raise a `ValueError` or `OSError` for what would stop the work halfway."""
-    if options.repo is None and not (options.dry_run and options.checkpoint.resolve() == SHIPPED_CHECKPOINT.resolve()):
+    if options.repo is None and not (options.dry_run and options.checkpoint.resolve() in SHIPPED_CHECKPOINTS.values()):
         raise ValueError("--repo is missing. Only a dry run of the checkpoint that ships with the package needs none.")
     for name in filter(None, (options.repo, options.space)):
         if name.count("/") != 1:

@@ -22,7 +22,8 @@ from maefuse_hf.evaluation.runner import (
     read_sources,
 )
 from maefuse_hf.evaluation.torchscript import TorchScriptSystem
-from maefuse_hf.inference import SHIPPED_CHECKPOINT, load_checkpoint
+from maefuse_hf.inference import load_checkpoint
+from maefuse_hf.inference.checkpoint import checkpoint_source
 from maefuse_hf.inference.pairs import PairPaths
 
 from .detect import named_folder
@@ -61,7 +62,7 @@ def systems_of(models: Sequence[str | None], networks: Sequence[str], folders: S
     code = sorted(Path(maefuse_hf.__file__).parent.glob("*.py"))
     found = []
     for model in models:
-        folder = Path(SHIPPED_CHECKPOINT if model is None else model)
+        folder = Path(checkpoint_source(model))
         if not folder.is_dir():
             raise ValueError(f"{folder} is no checkpoint folder.")
         loaded, processor = load_checkpoint(str(folder), "cpu", torch.float32)

@@ -46,7 +46,7 @@ from ..evaluation.summary import (
 from ..evaluation.table import as_csv, as_text
 from ..evaluation.torchscript import TorchScriptSystem
 from ..image_processing_maefuse import MaeFuseImageProcessor
-from ..inference.checkpoint import SHIPPED_CHECKPOINT, load_checkpoint, torch_device
+from ..inference.checkpoint import checkpoint_source, load_checkpoint, torch_device
 from ..metrics.fusion import DEFINITIONS, definitions_used
 from ..strategies import DEFAULT_CONTOUR, DEFAULT_FUSION
 from ..visualization.zoom import differing_patch, with_patch
@@ -227,7 +227,7 @@ def fused_folders(named: Sequence[str], datasets: Sequence[Dataset]) -> list[Fol
 def load_model(options: argparse.Namespace, device: torch.device) -> ModelSystem:
     """The model that shall be measured, under the name of its folder or its name on the Hub."""
     model, processor = load_checkpoint(options.model, str(device), DTYPES[options.dtype])
-    source = str(SHIPPED_CHECKPOINT if options.model is None else options.model)
+    source = str(checkpoint_source(options.model))
     name = Path(source).resolve().name if Path(source).is_dir() else source
     changed = {key: getattr(options, key) for key, default in STRATEGY.items() if getattr(options, key) != default}
     if changed:
@@ -250,7 +250,7 @@ def protocol(options: argparse.Namespace, models: Sequence[ModelSystem], dataset
     low, high = MaeFuseImageProcessor.percentiles
     of_model = {}
     if models:
-        source = SHIPPED_CHECKPOINT if options.model is None else options.model
+        source = checkpoint_source(options.model)
         of_model = {"model": models[0].name, "weights": options.dtype, "weights sha256": weights_sha256(source)}
     return {
         "maefuse-hf": installed_version(),

@@ -20,7 +20,10 @@ STOPPED = 130
 def model_options() -> argparse.ArgumentParser:
     """A parent parser: which model, where, in which precision."""
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--model", help="folder or Hub name of a checkpoint; default: the one that ships")
+    parser.add_argument(
+        "--model",
+        help="folder or Hub name of a checkpoint, or maefuse-tiny, the smaller one that ships; default: maefuse-small",
+    )
     parser.add_argument("--device", help="such as cpu or cuda:0; default: a CUDA device if there is one")
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="precision of the weights")
     return parser

@@ -2,13 +2,14 @@
 thermal cameras write."""
 
 from .batch_fusion import fuse_batch
-from .checkpoint import SHIPPED_CHECKPOINT, load_checkpoint, torch_device
+from .checkpoint import SHIPPED_CHECKPOINT, SHIPPED_CHECKPOINTS, load_checkpoint, torch_device
 from .file_fusion import FusedFiles, fuse_files
 from .pair_fusion import FusedInStrips, FusedPair, fuse_in_strips, fuse_pair
 from .pairs import PairPaths, find_pairs, images_by_name, match_pairs
 
 __all__ = [
     "SHIPPED_CHECKPOINT",
+    "SHIPPED_CHECKPOINTS",
     "FusedFiles",
     "FusedInStrips",
     "FusedPair",

@@ -1,5 +1,5 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
-"""The checkpoint that ships with the package, and how a model is loaded where none is named."""
+"""The checkpoints that ship with the package, and how a model is loaded by its name or without one."""
 
 import os
 from pathlib import Path
@@ -11,8 +11,13 @@ from huggingface_hub.utils import validate_repo_id
 from ..image_processing_maefuse import MaeFuseImageProcessor
 from ..modeling_maefuse import MaeFuseModel
 
-SHIPPED_CHECKPOINT = Path(__file__).parent.parent / "pretrained" / "maefuse-small"
-"""Folder of the checkpoint that is installed with the package; loading it needs no network."""
+SHIPPED_CHECKPOINTS = {
+    name: Path(__file__).parent.parent / "pretrained" / name for name in ("maefuse-small", "maefuse-tiny")
+}
+"""Folders of the checkpoints that are installed with the package, by name; loading them needs no network."""
+
+SHIPPED_CHECKPOINT = SHIPPED_CHECKPOINTS["maefuse-small"]
+"""The one that is loaded where none is named."""
 
 
 def load_checkpoint(
@@ -23,7 +28,7 @@ def load_checkpoint(
     """Load a model in evaluation mode and its image processor.
 
     Args:
-        model: folder or Hub name; without one, the checkpoint that ships.
+        model: as `checkpoint_source` takes it.
         device: as in `torch.device`; without one, the first CUDA device where there is one, else the CPU.
         dtype: of the weights.
 
@@ -31,7 +36,7 @@ def load_checkpoint(
         OSError: if there is no such checkpoint.
         ValueError: if the checkpoint does not fit the model, or the device is unknown or not there.
     """
-    source = SHIPPED_CHECKPOINT if model is None else model
+    source = checkpoint_source(model)
     refuse_no_folder(source)
     place = torch_device(device)
     loaded = MaeFuseModel.from_pretrained(source, dtype=dtype).to(place).eval()
@@ -39,6 +44,14 @@ def load_checkpoint(
         # torch's fused attention gains nothing from bfloat16 on a CPU; over a whole image, memory would grow
         loaded.set_attn_implementation("eager")
     return loaded, MaeFuseImageProcessor.from_pretrained(source)
+
+
+def checkpoint_source(model: str | os.PathLike[str] | None) -> str | os.PathLike[str]:
+    """Where a checkpoint is: a folder or Hub name as it came, the folder of a shipped one by its name, or without one
+    `SHIPPED_CHECKPOINT`. A folder of that name comes first."""
+    if model is None:
+        return SHIPPED_CHECKPOINT
+    return model if Path(model).exists() else SHIPPED_CHECKPOINTS.get(str(model), model)
 
 
 def refuse_no_folder(source: str | os.PathLike[str]) -> None:
