@@ -132,6 +132,7 @@ def build(fuser: DemoFusion) -> gr.Blocks:
                     [*map(list, example_pairs()), [str(CAMERA_EXAMPLE), None]],
                     [infrared, visible],
                     label="Examples: three pairs rendered by us, and a thermal camera's file that holds the photo",
+                    visible_columns=[0],
                     api_visibility="private",
                 )
         with gr.Accordion("Settings", open=False, elem_id="settings"), gr.Row():

@@ -128,9 +128,13 @@ def test_upload_fuse_slide_download(page, files, fuser, tmp_path):
 
 
 def test_an_example_is_one_click_away(page):
-    page.locator(".gallery-item").nth(1).click()
+    page.locator(".gallery-item").nth(2).click()
     for where in ("#infrared", "#visible", "#against-photo"):
-        wait_for_image(page, where, 480)
+        wait_for_image(page, where, 800)
+    # a thermal camera's file alone, whose photo is 480 pixels wide
+    page.locator(".gallery-item").last.click()
+    page.locator("#visible img").wait_for(state="detached")
+    wait_for_image(page, "#against-photo", 480)
 
 
 def test_tabs_and_settings(page, fuser, files):
