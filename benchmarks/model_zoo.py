@@ -11,7 +11,6 @@ decides, not their names. `--documents` puts the table between `<!-- zoo -->` an
 
 import argparse
 import json
-import re
 import resource
 import statistics
 import sys
@@ -26,6 +25,7 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from benchmarks.marked_block import replace_block
 from maefuse_hf import MaeFuseImageProcessor
 from maefuse_hf.evaluation import RULE, as_markdown, table_of, weights_sha256
 from maefuse_hf.evaluation.rule import rule
@@ -38,7 +38,6 @@ KIBIBYTES_PER_GIGABYTE = 1e9 / 1024
 METRICS = ("VIF matched", "Qabf", "SSIM")
 """Of `metrics.json`: means over its data sets."""
 KEPT, PERSON = "kept when damaged", "AP of people"
-BLOCK = re.compile(r"(<!-- zoo -->\n).*?(<!-- /zoo -->)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -187,15 +186,6 @@ def table(entries: Sequence[Entry], data: Mapping[str, str]) -> str:
     )
 
 
-def put_into(document: Path, text: str) -> None:
-    """Replace what stands between the marks; a `ValueError` if a document has none."""
-    before = document.read_text(encoding="utf-8")
-    after, found = BLOCK.subn(lambda match: f"{match[1]}\n{text}\n{match[2]}", before)
-    if found != 1:
-        raise ValueError(f"{document} needs the marks <!-- zoo --> and <!-- /zoo --> once; it has them {found} times.")
-    document.write_text(after, encoding="utf-8")
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description="Make the table of checkpoints.")
@@ -218,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text = table(entries, data)
         (options.output / "model_zoo.md").write_text(text, encoding="utf-8")
         for document in options.documents:
-            put_into(document, text)
+            replace_block(document, "zoo", f"\n{text}")
     except (OSError, ValueError) as error:
         print(f"model_zoo: {error}", file=sys.stderr)
         return 1

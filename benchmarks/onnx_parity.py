@@ -11,7 +11,6 @@ share of VIF and Qabf that damaged pairs keep is measured as well.
 """
 
 import argparse
-import re
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -23,20 +22,20 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from benchmarks.marked_block import replace_block
 from maefuse_hf.evaluation.damage import DAMAGES
 from maefuse_hf.evaluation.robustness import SHARE, DamageRow, measure_damage, shares_kept
-from maefuse_hf.evaluation.runner import as_tensor, evenly_spread, read_sources
+from maefuse_hf.evaluation.runner import as_tensor, read_sources
 from maefuse_hf.evaluation.summary import RANKING_METRICS
 from maefuse_hf.evaluation.table import as_markdown, table_of
 from maefuse_hf.example_scene import render_example_pair
 from maefuse_hf.inference import fuse_pair, load_checkpoint
-from maefuse_hf.inference.pairs import PairPaths, find_pairs
+from maefuse_hf.inference.pairs import PairPaths, evenly_spread, find_pairs
 from maefuse_hf.metrics import fusion_metrics
 from maefuse_hf.onnx_export import MaeFuseOnnx
 
 PYTORCH = "PyTorch"
 SIZES = ["641x479", "500x90", "91x67"]
-BLOCK = re.compile(r"(<!-- parity -->\n).*?(<!-- /parity -->)", re.DOTALL)
 CPU = torch.device("cpu")
 
 Fuse = Callable[[Image.Image, Image.Image], Image.Image]
@@ -163,11 +162,7 @@ def main() -> None:
     about = f"{len(pairs)} pairs ({where}), and rendered pairs of {', '.join(options.sizes)} for the differences."
     print(f"{about}\n\n{text}")
     if options.document:
-        before = options.document.read_text(encoding="utf-8")
-        after, found = BLOCK.subn(lambda match: f"{match[1]}{about}\n\n{text}\n{match[2]}", before)
-        if found != 1:
-            raise ValueError(f"{options.document} needs the marks <!-- parity --> and <!-- /parity --> once.")
-        options.document.write_text(after, encoding="utf-8")
+        replace_block(options.document, "parity", f"{about}\n\n{text}")
 
 
 if __name__ == "__main__":

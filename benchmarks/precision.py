@@ -11,7 +11,6 @@ visible image, since JPEG blocks end there too: 1 is no seam.
 """
 
 import argparse
-import re
 import statistics
 import time
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from benchmarks.marked_block import replace_block
 from maefuse_hf import MaeFuseModel
 from maefuse_hf.cli.options import DTYPES
 from maefuse_hf.colour import luminance_8_bit
@@ -35,7 +35,6 @@ from maefuse_hf.onnx_export import MaeFuseOnnx
 from maefuse_hf.tiles import Tiles
 
 METRICS = ("VIF", "Qabf")
-BLOCK = re.compile(r"(<!-- precision -->\n).*?(<!-- /precision -->)", re.DOTALL)
 
 
 @dataclass
@@ -85,11 +84,7 @@ def main() -> None:
     text = table(ways, len(pairs))
     print(text)
     if options.document:
-        before = options.document.read_text(encoding="utf-8")
-        after, found = BLOCK.subn(lambda match: f"{match[1]}{text}\n{match[2]}", before)
-        if found != 1:
-            raise ValueError(f"{options.document} needs the marks <!-- precision --> and <!-- /precision --> once.")
-        options.document.write_text(after, encoding="utf-8")
+        replace_block(options.document, "precision", text)
 
 
 def in_pytorch(name: str | None, precision: str, overlap: int | None = None, compiled: bool = False) -> Way:

@@ -5,18 +5,17 @@ python -m benchmarks.readme_results --evaluation OUT --downstream FILE.json [REA
 
 import argparse
 import math
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.marked_block import replace_block
 from benchmarks.results import NO_DOWNSTREAM, Measured, mean, number, read_measured
 from maefuse_hf.evaluation.baselines import SOURCES_ALONE
 from maefuse_hf.evaluation.robustness import SHARE
 from maefuse_hf.evaluation.robustness_report import ALL_KINDS
 from maefuse_hf.evaluation.table import Cell, as_markdown, table_of
 
-BLOCK = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.DOTALL)
 COLUMNS = {
     "people": ("detector", "person"),
     "people by night": ("detector", "person by night"),
@@ -87,17 +86,8 @@ def readme_block(own: Measured) -> str:
 
 
 def write_readme(own: Measured, path: Path) -> None:
-    """Put the block into a document.
-
-    Raises:
-        ValueError: without the marks, or with more than one pair of them.
-    """
-    text = path.read_text(encoding="utf-8")
-    found = len(BLOCK.findall(text))
-    if found != 1:
-        marks = "the marks <!-- results --> and <!-- /results -->"
-        raise ValueError(f"{path} needs {marks} once; it has them {found} times.")
-    path.write_text(BLOCK.sub(lambda block: f"{block[1]}{readme_block(own)}\n{block[2]}", text), encoding="utf-8")
+    """Put the block into a document; a `ValueError` as `replace_block`."""
+    replace_block(path, "results", readme_block(own))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -25,6 +25,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from benchmarks.marked_block import replace_block
 from maefuse_hf.evaluation.table import as_markdown, as_text, table_of
 from maefuse_hf.image_files import FORMATS
 from maefuse_hf.inference import find_pairs
@@ -39,8 +40,6 @@ NEAR = 3
 """Mean corner errors in pixels that are counted, and the one that counts as right."""
 WRONG, ELSEWHERE = 5, 15
 """Errors in pixels above which an accepted transform is wrong, and at which infrared lies in another place."""
-
-DOCS_BEGIN, DOCS_END = "<!-- registration -->", "<!-- /registration -->"
 
 
 @dataclass(frozen=True)
@@ -285,9 +284,7 @@ def within(cases: Sequence[Case], limit: float) -> float:
 
 def write_docs(page: Path, text: str, image: Path) -> None:
     """Put the text between the marks of a page, and the plot into its images."""
-    before, _, rest = page.read_text(encoding="utf-8").partition(DOCS_BEGIN)
-    _, _, after = rest.partition(DOCS_END)
-    page.write_text(f"{before}{DOCS_BEGIN}\n{text}\n{DOCS_END}{after}", encoding="utf-8")
+    replace_block(page, "registration", text)
     shutil.copy(image, page.parent / "images" / image.name)
 
 

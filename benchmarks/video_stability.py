@@ -22,6 +22,7 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+from benchmarks.marked_block import replace_block
 from maefuse_hf.colour import luminance_8_bit
 from maefuse_hf.evaluation.baselines import AVERAGE, BASELINES, RULE, VISIBLE_ALONE, Formula
 from maefuse_hf.example_scene import render_example_pair
@@ -47,9 +48,6 @@ CONSISTENT = 1.0
 
 SMOOTHED, PER_FRAME = "smoothed", "frame by frame"
 COLUMNS = ("frame mean", "background", "coarse background", "worst frame", "warp error")
-DOCS_BEGIN, DOCS_END = "<!-- stability -->", "<!-- /stability -->"
-
-
 Flow = tuple[tuple[np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -267,9 +265,7 @@ def plot(drifts: Mapping[str, Mapping[str, Sequence[float]]], path: Path) -> Non
 
 def write_docs(page: Path, table: str, image: Path) -> None:
     """Put the tables between the marks of a page, and the plot into its images."""
-    before, _, rest = page.read_text(encoding="utf-8").partition(DOCS_BEGIN)
-    _, _, after = rest.partition(DOCS_END)
-    page.write_text(f"{before}{DOCS_BEGIN}\n{table}\n{DOCS_END}{after}", encoding="utf-8")
+    replace_block(page, "stability", table)
     shutil.copy(image, page.parent / "images" / image.name)
 
 

@@ -1,6 +1,8 @@
 """Small models and images that the tests share. Nothing here reads a network or a file outside the repository."""
 
 import os
+import shutil
+from contextlib import contextmanager
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -52,6 +54,35 @@ BROWSER_OPTIONS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+
+
+@pytest.fixture(scope="module")
+def launch():
+    """Starts Chromium with these options."""
+    from playwright.sync_api import sync_playwright
+
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if path is None:
+        pytest.fail(f"None of {', '.join(BROWSERS)} is on the PATH; see CONTRIBUTING.md.")
+    with sync_playwright() as playwright:
+        yield lambda *options: playwright.chromium.launch(executable_path=path, args=options)
+
+
+@contextmanager
+def watched_page(context, url: str, patience_ms: float):
+    """The page at `url` in a browser's context. At the end: no other host was asked, and the console has no error."""
+    page = context.new_page()
+    page.set_default_timeout(patience_ms)
+    elsewhere, errors = [], []
+    context.on(
+        "request", lambda asked: None if asked.url.startswith((url, "data:", "blob:")) else elsewhere.append(asked.url)
+    )
+    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(url)
+    yield page
+    context.close()
+    assert elsewhere == [] and errors == []
 
 
 def small_config(**fields) -> MaeFuseConfig:

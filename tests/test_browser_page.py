@@ -7,7 +7,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
-from conftest import BROWSER_OPTIONS, BROWSERS
+from conftest import BROWSER_OPTIONS, watched_page
 from PIL import Image
 
 from maefuse_hf import MaeFuseImageProcessor
@@ -55,18 +55,6 @@ def server(folder):
 
 
 @pytest.fixture(scope="module")
-def launch():
-    """Starts Chromium with these options."""
-    from playwright.sync_api import sync_playwright
-
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.skip(f"none of {', '.join(BROWSERS)} is on the PATH; see CONTRIBUTING.md")
-    with sync_playwright() as playwright:
-        yield lambda *options: playwright.chromium.launch(executable_path=path, args=options)
-
-
-@pytest.fixture(scope="module")
 def browser(launch):
     browser = launch(*BROWSER_OPTIONS, "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
     yield browser
@@ -75,21 +63,11 @@ def browser(launch):
 
 @pytest.fixture
 def page(browser, server):
-    """The page; at the end no other host was asked, and the console has no error."""
+    """The page, see `watched_page`."""
     url = f"http://127.0.0.1:{server.server_port}/"
     context = browser.new_context(accept_downloads=True, permissions=["camera"])
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE_MS)
-    elsewhere, errors = [], []
-    context.on(
-        "request", lambda asked: None if asked.url.startswith((url, "data:", "blob:")) else elsewhere.append(asked.url)
-    )
-    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(url)
-    yield page
-    context.close()
-    assert elsewhere == [] and errors == []
+    with watched_page(context, url, PATIENCE_MS) as page:
+        yield page
 
 
 @pytest.fixture(scope="module")

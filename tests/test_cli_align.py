@@ -6,7 +6,7 @@ from PIL import Image
 from test_registration_registering import INNER, SIZE, moved_pair, warp_about_middle
 
 from maefuse_hf.cli import main
-from maefuse_hf.cli.align import evenly_spaced
+from maefuse_hf.inference.pairs import evenly_spread
 from maefuse_hf.registration import load_rig
 from maefuse_hf.registration.geometry import corner_distance
 
@@ -109,5 +109,5 @@ def test_a_rig_of_other_sizes_is_refused(scene, tmp_path, capsys):
 
 
 def test_pairs_are_spaced_evenly():
-    assert evenly_spaced(range(10), 4) == [0, 3, 6, 9]
-    assert evenly_spaced([1, 2], 4) == [1, 2] and evenly_spaced([1, 2, 3], 1) == [1]
+    assert evenly_spread(range(10), 4) == [0, 3, 6, 9]
+    assert evenly_spread([1, 2], 4) == [1, 2] and evenly_spread([1, 2, 3], 1) == [1]

@@ -88,11 +88,8 @@ def test_a_closed_shutter_is_told_and_is_no_error(videos, checkpoint, capsys):
     assert np.abs(frames[4] - VISIBLE).mean() < 6 < np.abs(frames[0] - VISIBLE).mean()
 
 
-@pytest.mark.parametrize(
-    ("error", "status", "message"),
-    [(KeyboardInterrupt, 130, "stopped."), (OSError("the disk is full."), 1, "the disk is full.")],
-)
-def test_what_ends_the_work_keeps_what_was_done(videos, checkpoint, capsys, monkeypatch, error, status, message):
+def end_after_four(patch, error):
+    """Let the fifth batch of frames raise an error."""
     fuse_batch, done = FrameFuser.fuse, []
 
     def fail(self, pairs):
@@ -101,7 +98,15 @@ def test_what_ends_the_work_keeps_what_was_done(videos, checkpoint, capsys, monk
             raise error
         return fuse_batch(self, pairs)
 
-    monkeypatch.setattr(FrameFuser, "fuse", fail)
+    patch.setattr(FrameFuser, "fuse", fail)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [(KeyboardInterrupt, 130, "stopped."), (OSError("the disk is full."), 1, "the disk is full.")],
+)
+def test_what_ends_the_work_keeps_what_was_done(videos, checkpoint, capsys, monkeypatch, error, status, message):
+    end_after_four(monkeypatch, error)
     assert fuse(videos, checkpoint=checkpoint) == status
     printed = capsys.readouterr()
     assert f"maefuse: {message} What was fused until then is kept." in printed.err
@@ -146,16 +151,8 @@ def test_a_killed_run_leaves_a_video_that_can_be_played(videos, checkpoint, caps
 
 def test_a_folder_goes_on_where_it_was_stopped(videos, checkpoint, capsys, monkeypatch):
     assert fuse(videos, output="whole", checkpoint=checkpoint) == 0
-    fuse_batch, done = FrameFuser.fuse, []
-
-    def stop(self, pairs):
-        done.append(pairs)
-        if len(done) > 4:
-            raise KeyboardInterrupt
-        return fuse_batch(self, pairs)
-
     with monkeypatch.context() as patch:
-        patch.setattr(FrameFuser, "fuse", stop)
+        end_after_four(patch, KeyboardInterrupt)
         assert fuse(videos, output="out", checkpoint=checkpoint) == 130
     assert "kept. The same command with --resume goes on there." in capsys.readouterr().err
     there = {path: path.stat().st_mtime_ns for path in (videos / "out").iterdir()}

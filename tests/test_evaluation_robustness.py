@@ -26,11 +26,11 @@ from maefuse_hf.evaluation.runner import (
     FolderSystem,
     Fused,
     as_tensor,
-    evenly_spread,
     read_datasets,
     read_sources,
 )
 from maefuse_hf.example_scene import render_example_pair
+from maefuse_hf.inference.pairs import evenly_spread
 
 CPU = torch.device("cpu")
 KINDS = ["haze", "black-hot"]

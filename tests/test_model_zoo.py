@@ -7,7 +7,8 @@ import pytest
 from conftest import small_model
 
 from benchmarks import model_zoo
-from benchmarks.model_zoo import Entry, main, put_into, read_quality, table
+from benchmarks.marked_block import replace_block
+from benchmarks.model_zoo import Entry, main, read_quality, table
 from maefuse_hf import MaeFuseImageProcessor
 from maefuse_hf.evaluation import weights_sha256
 from training.model_card import marked
@@ -119,12 +120,12 @@ def test_the_median_of_turns_without_the_first(monkeypatch):
 def test_documents(tmp_path):
     path = tmp_path / "README.md"
     path.write_text(MARKS)
-    put_into(path, "new\n")
+    replace_block(path, "zoo", "\nnew\n")
     assert path.read_text() == MARKS.replace("old", "\nnew\n")
     assert marked(path.read_text(), "zoo") == "new"
     path.write_text("nothing")
     with pytest.raises(ValueError, match="needs the marks"):
-        put_into(path, "new\n")
+        replace_block(path, "zoo", "\nnew\n")
 
 
 def test_one_command_makes_it(checkpoints, tmp_path, monkeypatch, capsys):

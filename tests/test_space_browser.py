@@ -1,11 +1,9 @@
 """The page as people use it, in a real Chromium: `python -m pytest -m browser`."""
 
-import shutil
-
 import app
 import numpy as np
 import pytest
-from conftest import BROWSER_OPTIONS, BROWSERS
+from conftest import BROWSER_OPTIONS, watched_page
 from fusing import DemoFusion, Settings
 from handlers import Handlers
 from PIL import Image
@@ -39,37 +37,21 @@ def url(fuser, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    path = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if path is None:
-        pytest.fail(f"None of {', '.join(BROWSERS)} is on the PATH; see CONTRIBUTING.md.")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=BROWSER_OPTIONS)
-        yield browser
-        browser.close()
+def browser(launch):
+    browser = launch(*BROWSER_OPTIONS)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture(params=[(width, scheme) for width, scheme in (("desktop", "light"), ("phone", "dark"))], ids=" ".join)
 def page(request, browser, url):
-    """The page with its first example fused. At the end: no other host was asked, and the console has no error."""
+    """The page with its first example fused, see `watched_page`."""
     width, scheme = request.param
     size = dict(zip(("width", "height"), WIDTHS[width]))
     context = browser.new_context(viewport=size, color_scheme=scheme, accept_downloads=True)
-    page = context.new_page()
-    page.set_default_timeout(PATIENCE_MS)
-    elsewhere, errors = [], []
-    page.on(
-        "request", lambda asked: None if asked.url.startswith((url, "data:", "blob:")) else elsewhere.append(asked.url)
-    )
-    page.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(url)
-    wait_for_image(page, "#against-photo", 640)
-    yield page
-    context.close()
-    assert elsewhere == [] and errors == []
+    with watched_page(context, url, PATIENCE_MS) as page:
+        wait_for_image(page, "#against-photo", 640)
+        yield page
 
 
 @pytest.fixture(scope="module")

@@ -4,18 +4,17 @@
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from ..cameras import UNITS
 from ..image_files import write_image
 from ..inference.file_registration import read_pair, register_files
-from ..inference.pairs import match_pairs
+from ..inference.pairs import evenly_spread, match_pairs
 from ..registration import MODELS, Registration, RegistrationRefusedError, SearchRange, overlay_image, save_rig
-from .options import make_folder, refuse_overwriting, require_image_suffix
+from .options import make_folder, refuse_overwriting, require_files_or_folders, require_image_suffix
 
 RIG_SUFFIX = ".json"
 DEFAULT_PAIRS = 12
-Item = TypeVar("Item")
 FilePair = tuple[Path, Path | None]
 
 
@@ -69,7 +68,7 @@ def run_align(options: argparse.Namespace) -> int:
     files, problems = files_of(options.infrared, options.visible)
     if options.pairs < 1:
         raise ValueError(f"--pairs is {options.pairs}; at least one is needed.")
-    files = evenly_spaced(files, options.pairs)
+    files = evenly_spread(files, options.pairs)
     sources = [path for pair in files for path in pair if path]
     if options.output.suffix.lower() != RIG_SUFFIX or options.output.is_dir():
         raise ValueError(f"{options.output} is no name of a rig file; name it like rig.json.")
@@ -100,24 +99,13 @@ def run_align(options: argparse.Namespace) -> int:
 def files_of(infrared: Path, visible: Path | None) -> tuple[list[FilePair], list[str]]:
     """The pairs of files that two paths, or one of camera files, name, and what is in a folder but in no pair."""
     given = [path for path in (infrared, visible) if path]
-    for path in given:
-        if not path.exists():
-            raise FileNotFoundError(f"{path}: there is no such file or folder. Check the path.")
-    if len({path.is_dir() for path in given}) > 1:
-        raise ValueError(f"{infrared} and {visible} are a folder and a file; give two images or two folders.")
+    require_files_or_folders(given)
     if not infrared.is_dir():
         return [(infrared, visible)], []
     pairs, problems = match_pairs(infrared, visible or infrared)
     if not pairs:
         raise ValueError(f"{' and '.join(map(str, given))} {'hold no pair' if visible else 'holds no images'}.")
     return [(pair.infrared, pair.visible if visible else None) for pair in pairs], problems
-
-
-def evenly_spaced(items: Sequence[Item], count: int) -> list[Item]:
-    """At most `count` of the items, the first and the last among them where there are two."""
-    if len(items) <= count:
-        return list(items)
-    return [items[round(index * (len(items) - 1) / max(count - 1, 1))] for index in range(count)]
 
 
 def write_overlay(registration: Registration, files: Sequence[FilePair], options: argparse.Namespace) -> None:

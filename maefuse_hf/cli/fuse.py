@@ -28,6 +28,7 @@ from .options import (
     make_folder,
     model_options,
     refuse_overwriting,
+    require_files_or_folders,
     require_image_suffix,
     strategy_options,
 )
@@ -122,13 +123,7 @@ def run_fuse(options: argparse.Namespace) -> int:
         if value < 1:
             raise ValueError(f"{name} is {value}. Give 1 or more.")
     given = [path for path in (options.infrared, options.visible) if path]
-    for path in given:
-        if not path.exists():
-            raise FileNotFoundError(f"{path}: there is no such file or folder. Check the path.")
-    if len({path.is_dir() for path in given}) > 1:
-        raise ValueError(
-            f"{options.infrared} and {options.visible} are a folder and a file; give two images or two folders."
-        )
+    require_files_or_folders(given)
     # a camera's file is both images
     visible = given[-1]
     in_folders = visible.is_dir()

@@ -3,7 +3,7 @@
 
 import argparse
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
@@ -55,6 +55,20 @@ def require_image_suffix(path: Path) -> None:
         )
     if path.is_dir():
         raise ValueError(f"{path} is a folder; -o names the image to write.")
+
+
+def require_there(given: Iterable[Path]) -> None:
+    """Raise an `OSError` for a path where there is nothing."""
+    for path in given:
+        if not path.exists():
+            raise FileNotFoundError(f"{path}: there is no such file or folder. Check the path.")
+
+
+def require_files_or_folders(given: Sequence[Path]) -> None:
+    """Raise an `OSError` for a path where there is nothing, a `ValueError` for a file beside a folder."""
+    require_there(given)
+    if len({path.is_dir() for path in given}) > 1:
+        raise ValueError(f"{' and '.join(map(str, given))} are a folder and a file; give two images or two folders.")
 
 
 def refuse_overwriting(outputs: Iterable[Path], sources: Iterable[Path]) -> None:

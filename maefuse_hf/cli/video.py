@@ -21,7 +21,7 @@ from ..video.fusing import VideoReport, fuse_video, unwritten
 from ..video.pairing import NearestPairs
 from ..video.video_file import USUAL_RATE, VideoFile, require_pyav
 from ..video.writing import CODECS, QUALITY, FrameFolder, VideoWriter
-from .options import DTYPES, STOPPED, make_folder, model_options, refuse_overwriting, strategy_options
+from .options import DTYPES, STOPPED, make_folder, model_options, refuse_overwriting, require_there, strategy_options
 
 
 def add_video(commands: Any) -> None:
@@ -170,9 +170,7 @@ def fuse_and_keep(
 def check(options: argparse.Namespace, of_folders: bool, to_folder: bool) -> None:
     """Raise an `OSError` or `ValueError` for what cannot work, before any work is done."""
     sources = options.infrared, options.visible
-    for path in sources:
-        if not path.exists():
-            raise FileNotFoundError(f"{path}: there is no such file or folder. Check the path.")
+    require_there(sources)
     if options.infrared.is_dir() != of_folders:
         raise ValueError(
             f"{options.infrared} and {options.visible} are a folder and a file; give two videos or two folders of "

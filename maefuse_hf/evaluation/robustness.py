@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..image_files import write_image
-from ..inference.pairs import PairPaths
+from ..inference.pairs import PairPaths, evenly_spread
 from ..metrics import edge_preservation, visual_information_fidelity
 from ..metrics.matched import matched_visual_information_fidelity
 from .damage import STRENGTHS, Pair, damaged
@@ -25,7 +25,6 @@ from .runner import (
     FolderSystem,
     LiveSystem,
     as_tensor,
-    evenly_spread,
     read_sources,
     require_size,
 )

@@ -16,7 +16,7 @@ from ..colour import luminance_8_bit, to_uint8
 from ..image_files import decode, write_image
 from ..image_processing_maefuse import MaeFuseImageProcessor, load_infrared, load_rgb
 from ..inference.pair_fusion import FusedPair, fuse_pair
-from ..inference.pairs import PairPaths, find_pairs, images_by_name
+from ..inference.pairs import PairPaths, evenly_spread, find_pairs, images_by_name
 from ..metrics import fusion_metrics, hot_target_survival
 from ..metrics.matched import matched_visual_information_fidelity
 from ..modeling_maefuse import MaeFuseModel
@@ -282,14 +282,6 @@ def as_tensor(image: Image.Image, device: torch.device) -> Tensor:
 def as_luminance(levels: Tensor) -> Image.Image:
     """`(1, 1, H, W)` uint8 as an image of mode "L"."""
     return Image.fromarray(levels[0, 0].cpu().numpy())
-
-
-def evenly_spread(pairs: Sequence[PairPaths], count: int) -> list[PairPaths]:
-    """So many pairs, as far from each other as they can be; all of them if there are no more."""
-    if not pairs:
-        return []
-    places = np.linspace(0, len(pairs) - 1, count)
-    return [pairs[number] for number in sorted({round(place) for place in places})]
 
 
 def all_metrics(fused: Tensor, infrared: Tensor, visible: Tensor, definition: str) -> dict[str, float]:

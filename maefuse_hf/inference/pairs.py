@@ -2,10 +2,12 @@
 """Which image files show the same scene: by name in two folders, or as `metadata.jsonl` says."""
 
 import json
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+import numpy as np
 from PIL import Image
 
 from ..image_files import FORMATS_TEXT, image_suffixes
@@ -19,6 +21,8 @@ class PairPaths:
     infrared: Path
     visible: Path
 
+
+Item = TypeVar("Item")
 
 METADATA = "metadata.jsonl"
 """The file by which a folder in the `imagefolder` layout of datasets says which of its files make a pair."""
@@ -128,3 +132,11 @@ def files_with(suffixes: Set[str], folder: Path) -> list[Path]:
         for path in sorted(folder.iterdir())
         if path.is_file() and path.suffix.lower() in suffixes and not path.name.startswith(APPLE_DOUBLE)
     ]
+
+
+def evenly_spread(items: Sequence[Item], count: int) -> list[Item]:
+    """So many items, as far from each other as they can be; all of them if there are no more."""
+    if not items:
+        return []
+    places = np.linspace(0, len(items) - 1, count)
+    return [items[number] for number in sorted({round(place) for place in places})]
