@@ -16,6 +16,7 @@ from maefuse_hf import MaeFuseImageProcessor
 from maefuse_hf.cli import evaluate, main
 from maefuse_hf.evaluation import plots
 from maefuse_hf.evaluation.baselines import BASELINES
+from maefuse_hf.evaluation.processes import Processes
 from maefuse_hf.example_scene.scene import render_example_pair
 from maefuse_hf.visualization.captioned_row import GAP
 
@@ -167,8 +168,23 @@ def test_two_processes_write_what_one_writes(scenes, measured, tmp_path):
     # the main process measured two of the four pairs, and it alone printed: the others were the other process's
     assert "2/2 [" in finished.stderr and "/4 [" not in finished.stderr
     assert finished.stdout.count("definitions: all standard") == 1
-    for name in ("metrics.csv", "metrics.md", "metrics.json", "report.html", *(f"night/{pair}.png" for pair in "012")):
+    names = ["metrics.csv", "metrics.md", "metrics.json", "report.html", *(f"night/{pair}.png" for pair in "012")]
+    assert all((tmp_path / name).is_file() for name in names), finished.stderr
+    for name in names:
         assert (tmp_path / name).read_bytes() == (measured / name).read_bytes(), name
+
+
+@pytest.mark.parametrize(("index", "written"), [(0, True), (1, False)])
+def test_no_process_ends_before_the_main_one_has_written(tmp_path, no_plots, monkeypatch, index, written):
+    quarters(tmp_path / "set", "a", 200, 100)
+    (tmp_path / "set" / "infrared" / "b.png").write_bytes(b"no partner")
+    at_the_wait = []
+    processes = Processes(index, 2, wait=lambda: at_the_wait.append((tmp_path / "out" / "report.html").is_file()))
+    monkeypatch.setattr(evaluate, "launched_processes", lambda: processes)
+    arguments = "--dataset", tmp_path / "set", "--fused", f"x={tmp_path / 'set' / 'visible'}", "-o", tmp_path / "out"
+    # only the main process says by its status that a pair failed
+    assert run("evaluate", *arguments, "--no-images") == int(written)
+    assert at_the_wait == [written]
 
 
 def test_broken_pairs_are_reported_and_the_rest_is_measured(tmp_path, no_plots, capsys):

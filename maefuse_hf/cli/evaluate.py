@@ -162,19 +162,19 @@ def evaluate_datasets(options: argparse.Namespace) -> int:
     rows, problems = evaluate(datasets, systems, processes, options.definition, device, images_folder)
     damage_rows, damage_problems = damage_results(options, datasets, systems, processes, device)
     damage_problems = [problem for problem in damage_problems if problem not in problems]
-    if not processes.is_main:
-        # the launcher stops all processes when one fails, and the main process is not yet done
-        return 0
-    for problem in problems:
-        print(f"maefuse: {problem}", file=sys.stderr)
-    if not rows:
-        raise ValueError("No pair could be measured.")
-    write_results(options.output, rows, about, problems, datasets, systems)
-    if damage_rows:
-        print(write_damage(options.output, damage_rows, datasets, systems, damage_problems, about))
-    for problem in damage_problems:
-        print(f"maefuse: {problem}", file=sys.stderr)
-    return 1 if problems or damage_problems else 0
+    if processes.is_main:
+        for problem in problems:
+            print(f"maefuse: {problem}", file=sys.stderr)
+        if not rows:
+            raise ValueError("No pair could be measured.")
+        write_results(options.output, rows, about, problems, datasets, systems)
+        if damage_rows:
+            print(write_damage(options.output, damage_rows, datasets, systems, damage_problems, about))
+        for problem in damage_problems:
+            print(f"maefuse: {problem}", file=sys.stderr)
+    # a process that ends badly has the launcher stop the others, so none ends before the main process has written
+    processes.wait()
+    return 1 if processes.is_main and (problems or damage_problems) else 0
 
 
 def damage_results(

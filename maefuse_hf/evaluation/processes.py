@@ -17,6 +17,10 @@ def alone(items: list[Any]) -> list[Any]:
     return items
 
 
+def nobody() -> None:
+    """Wait for the other processes where there is none."""
+
+
 @dataclass(frozen=True)
 class Processes:
     """This process among all of them; without arguments, the only one."""
@@ -25,6 +29,7 @@ class Processes:
     count: int = 1
     device: str | None = None
     gather: Callable[[list[Any]], list[Any]] = alone
+    wait: Callable[[], None] = nobody
 
     @property
     def is_main(self) -> bool:
@@ -56,4 +61,6 @@ def launched_processes() -> Processes:
     state = PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.cuda.is_available())
     if state.num_processes == 1:
         return Processes()
-    return Processes(state.process_index, state.num_processes, str(state.device), gather_object)
+    return Processes(
+        state.process_index, state.num_processes, str(state.device), gather_object, state.wait_for_everyone
+    )
