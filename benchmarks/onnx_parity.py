@@ -17,7 +17,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 from PIL import Image
 from tqdm import tqdm
@@ -63,11 +62,8 @@ def runtimes(model: str | None, onnx: Path) -> list[Runtime]:
     network, processor = load_checkpoint(model, device="cpu")
     size = sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
     ways = [Runtime(PYTORCH, lambda *pair: fuse_pair(network, processor, *pair).image, size / 1e6)]
-    threads = onnxruntime.SessionOptions()
-    threads.intra_op_num_threads = 1
     for precision, file in MaeFuseOnnx(onnx).settings["files"].items():
-        runner = MaeFuseOnnx(onnx, precision)
-        runner.session = onnxruntime.InferenceSession(onnx / file, threads)
+        runner = MaeFuseOnnx(onnx, precision, threads=1)
         ways.append(Runtime(f"ONNX {precision}", runner.fuse, (onnx / file).stat().st_size / 1e6))
     return ways
 

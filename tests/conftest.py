@@ -137,6 +137,30 @@ def images() -> tuple[torch.Tensor, torch.Tensor]:
     return infrared, visible
 
 
+def onnx_of_a_sum(folder: Path, weight: float = 0.5, height_and_width=("height", "width")) -> Path:
+    """An export whose graph gives weight · (infrared + visible), which is quick and can be computed by hand."""
+    from onnx import TensorProto, checker, helper, numpy_helper, save
+
+    from maefuse_hf.onnx_export.export import write_runner
+
+    shape = ["batch", 1, *height_and_width]
+    infrared, visible, fused = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("infrared", "visible", "fused")
+    )
+    nodes = [
+        helper.make_node("Add", ["infrared", "visible"], ["sum"]),
+        helper.make_node("Mul", ["sum", "weight"], ["fused"]),
+    ]
+    weights = [numpy_helper.from_array(np.float32(weight), "weight")]
+    graph = helper.make_graph(nodes, "sum", [infrared, visible], [fused], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    checker.check_model(model)
+    folder.mkdir(parents=True, exist_ok=True)
+    save(model, folder / "model.onnx")
+    write_runner(MaeFuseImageProcessor(), folder, ["float32"])
+    return folder / "model.onnx"
+
+
 @pytest.fixture(scope="session")
 def exported(tmp_path_factory) -> tuple[MaeFuseModel, Path]:
     """A model that works in tiles, and the folder that `maefuse export onnx` makes of it."""

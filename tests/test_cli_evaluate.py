@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import small_model
+from conftest import onnx_of_a_sum, small_model
 from PIL import Image
 
 from maefuse_hf import MaeFuseImageProcessor
@@ -257,6 +257,34 @@ def test_damaged_pairs_and_a_network_by_path(scenes, tmp_path, no_plots, capsys)
     assert (out / "damage.png").is_file() and len(list((out / "damage_worst").iterdir())) == 2
 
 
+def test_a_model_and_exported_files_in_one_run(scenes, tmp_path, no_plots, capsys):
+    pytest.importorskip("onnxscript", reason="needs the extra maefuse-hf[onnx]")
+    files = {name: onnx_of_a_sum(tmp_path / name, weight) for name, weight in (("mean", 0.5), ("dark", 0.25))}
+    out = tmp_path / "out"
+    arguments = ["--dataset", scenes / "night", "-o", out, "--device", "cpu", "--no-images"]
+    arguments += ["--onnx", *(f"tiny, {name}={path}" for name, path in files.items())]
+    assert run("evaluate", *arguments, "--model", scenes / "tiny", "--damage", "haze", "--damage-pairs", 1) == 1
+    rows, summary = read(out)
+    systems = ["tiny", "tiny, mean", "tiny, dark"]
+    assert list(rows) == [("night", pair, system) for pair in "012" for system in [*systems, *BASELINES]]
+    # the average of rounded luminances, where the file has those before they are rounded
+    means = {name: own["SD"]["mean"] for name, own in summary["datasets"]["night"]["systems"].items()}
+    assert means["tiny, mean"] == pytest.approx(means["average"], rel=0.01)
+    assert means["tiny, dark"] == pytest.approx(means["average"] / 2, rel=0.02)
+    assert float(rows["night", "0", "tiny, dark"]["crop change"]) == 0
+    damage = json.loads((out / "damage.json").read_text())
+    assert list(damage["share kept"]) == [*systems, *BASELINES]
+    digests = {f"tiny, {name}": hashlib.sha256(path.read_bytes()).hexdigest() for name, path in files.items()}
+    for about in (summary["about"], damage["about"]):
+        assert about["onnx sha256"] == digests and list(about["weights sha256"]) == ["model.safetensors"]
+    assert f"onnx sha256: tiny, mean {digests['tiny, mean']}, tiny, dark" in capsys.readouterr().out
+    # alone, no model is loaded
+    assert run("evaluate", *arguments) == 1
+    rows, summary = read(out)
+    assert list(rows)[:2] == [("night", "0", name) for name in systems[1:]]
+    assert "model" not in summary["about"] and summary["about"]["onnx sha256"] == digests
+
+
 def test_strategies_and_definitions_have_names(scenes, tmp_path, no_plots, capsys):
     arguments = "--dataset", scenes / "night", "--model", scenes / "tiny", "-o", tmp_path, "--no-images"
     assert run("evaluate", *arguments, "--fusion", "mean", "--definition", "vifb") == 1
@@ -274,6 +302,8 @@ def test_strategies_and_definitions_have_names(scenes, tmp_path, no_plots, capsy
         (["--dataset", "set", "--fused", "average=fused"], "Another row or image is called average"),
         (["--dataset", "set", "--fused", "x=fused", "x=fused"], "Another row or image is called x"),
         (["--dataset", "set", "--fused", "nowhere"], "nowhere is no folder of fused images"),
+        (["--dataset", "set", "--onnx", "x=model.onnx"], "x: there is no file model.onnx"),
+        (["--dataset", "set", "--onnx", "x=fused"], "fused is no ONNX export"),
         (["--dataset", "set", "set"], "Two data sets are called set"),
         (["--dataset", "fused"], "holds neither"),
         (["--dataset", "set", "-o", "set/infrared/a.png"], "Cannot make the folder"),

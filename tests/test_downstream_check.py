@@ -2,10 +2,12 @@
 
 import json
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import onnx_of_a_sum
 from PIL import Image
 
 from benchmarks.downstream import __main__ as downstream
@@ -156,9 +158,25 @@ def test_two_systems_of_one_name_are_refused(data):
     top, _ = data
     folder = top / "pairs" / "visible"
     with pytest.raises(ValueError, match="called average"):
-        systems_of([], [], [f"average={folder}"])
-    names = [system.name for system in systems_of([], [], [f"theirs={folder}"])]
+        systems_of([], [], [], [f"average={folder}"])
+    names = [system.name for system in systems_of([], [], [], [f"theirs={folder}"])]
     assert names == ["theirs", *(system.name for system in BASELINE_SYSTEMS), "average + detail"]
+
+
+def test_an_exported_file_has_its_digest(data, tmp_path):
+    pytest.importorskip("onnxscript", reason="needs the extra maefuse-hf[onnx]")
+    _, pairs = data
+    file = onnx_of_a_sum(tmp_path / "onnx")
+    first, *_ = systems_of([], [f"mean={file}"], [], [])
+    assert (first.name, first.weights_sha256) == ("mean", {"model.onnx": sha256(file.read_bytes()).hexdigest()})
+    fused = Image.open(fuse_all(first, pairs[:1], tmp_path) / "p_1D.png").convert("L")
+    infrared, visible = (np.asarray(Image.open(path)).astype(int) for path in (pairs[0].infrared, pairs[0].visible))
+    # halves may be rounded either way
+    assert np.abs(np.asarray(fused) - (infrared + visible) / 2).max() <= 0.5
+    other, *_ = systems_of([], [f"mean={onnx_of_a_sum(tmp_path / 'onnx', 0.4)}"], [], [])
+    assert other.identity != first.identity
+    with pytest.raises(OSError, match="no file"):
+        systems_of([], ["mean=nowhere/model.onnx"], [], [])
 
 
 def test_losses_are_said_first():

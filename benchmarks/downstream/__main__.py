@@ -1,7 +1,7 @@
 """The whole downstream check: a fixed detector and a small segmenter on every system's fused images.
 
 python -m benchmarks.downstream --pairs DIR --labels DIR --detector FILE.tflite -o OUT [--quick] \
-    [--model DIR …] [--torchscript NAME=FILE …] [--fused NAME=DIR …]
+    [--model DIR …] [--onnx NAME=FILE …] [--torchscript NAME=FILE …] [--fused NAME=DIR …]
 
 A run that was stopped goes on when it is started again with the same OUT. docs/evaluation.md tells how to read it.
 """
@@ -174,6 +174,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         default=[None],
         help="checkpoint folders, the first is the reference; default: the shipped",
     )
+    parser.add_argument("--onnx", nargs="+", default=[], metavar="NAME=FILE", help="of `maefuse export onnx`")
     parser.add_argument("--torchscript", nargs="+", default=[], metavar="NAME=FILE")
     parser.add_argument("--fused", nargs="+", default=[], metavar="NAME=DIR", help="images of the pairs' names")
     parser.add_argument("--quick", action="store_true", help="a few pairs for a short time: does it run?")
@@ -196,7 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     detector = TfliteDetector(options.detector)
     segments = not options.detector_only
     weights = encoder_weights() if segments else None
-    systems = systems_of(options.model, options.torchscript, options.fused)
+    systems = systems_of(options.model, options.onnx, options.torchscript, options.fused)
     options.output.mkdir(parents=True, exist_ok=True)
     scale = QUICK if options.quick else Scale()
     if options.seeds is not None:

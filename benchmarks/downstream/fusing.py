@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 import maefuse_hf
 from maefuse_hf.evaluation.baselines import average_with_detail, on_grey_levels
+from maefuse_hf.evaluation.onnx_system import OnnxSystem
 from maefuse_hf.evaluation.provenance import weights_sha256
 from maefuse_hf.evaluation.runner import (
     BASELINE_SYSTEMS,
@@ -40,7 +41,7 @@ class FusedSystem:
     system: System
     identity: str
     weights_sha256: dict[str, str] = field(default_factory=dict)
-    """Digests of a checkpoint's weight files."""
+    """Digests of a checkpoint's weight files, or of the ONNX file."""
 
     @property
     def name(self) -> str:
@@ -48,12 +49,14 @@ class FusedSystem:
         return self.system.name
 
 
-def systems_of(models: Sequence[str | None], networks: Sequence[str], folders: Sequence[str]) -> list[FusedSystem]:
-    """Models, networks and folders as options name them, then the baselines and the average with detail.
+def systems_of(
+    models: Sequence[str | None], exports: Sequence[str], networks: Sequence[str], folders: Sequence[str]
+) -> list[FusedSystem]:
+    """Models, exports, networks and folders as options name them, then the baselines and the average with detail.
 
     Args:
         models: checkpoint folders; None is the shipped one.
-        networks, folders: NAME=FILE of a TorchScript file, NAME=DIR of fused images.
+        exports, networks, folders: NAME=FILE of an ONNX file, of a TorchScript file, NAME=DIR of fused images.
 
     Raises:
         OSError, ValueError: something that cannot be loaded, or two systems of one name.
@@ -69,6 +72,10 @@ def systems_of(models: Sequence[str | None], networks: Sequence[str], folders: S
         files = [*code, *sorted(folder.glob("*.json")), *sorted(folder.glob("*.safetensors"))]
         system = ModelSystem(folder.resolve().name, loaded, processor)
         found.append(FusedSystem(system, digest(files), weights_sha256(folder)))
+    for text in exports:
+        name, file = named_folder(text)
+        export = OnnxSystem(name, file)
+        found.append(FusedSystem(export, digest([file]), {file.name: export.sha256}))
     for text in networks:
         name, file = named_folder(text)
         found.append(FusedSystem(TorchScriptSystem(name, file, cpu), digest([file])))

@@ -12,6 +12,7 @@ import torch
 
 from ..evaluation.baselines import BASELINES
 from ..evaluation.damage import DAMAGES
+from ..evaluation.onnx_system import OnnxSystem
 from ..evaluation.plots import require_matplotlib
 from ..evaluation.processes import Processes, launched_processes
 from ..evaluation.provenance import data_sha256, weights_sha256
@@ -70,8 +71,8 @@ def add_evaluate(commands: Any) -> None:
         help="measure a model or fused images on folders of pairs",
         description="Measure a model, and images that other methods fused, on folders of registered pairs: tables "
         "with intervals, a report with plots and images. Baselines stand beside them: each source alone, their "
-        "average, their maximum and a rule of pixel formulas. Without --model, --torchscript and --fused, the "
-        "shipped checkpoint is measured.",
+        "average, their maximum and a rule of pixel formulas. Without --model, --onnx, --torchscript and "
+        "--fused, the shipped checkpoint is measured.",
     )
     parser.add_argument(
         "--dataset",
@@ -99,6 +100,14 @@ def add_evaluate(commands: Any) -> None:
         metavar="NAME=FILE",
         help="other methods' networks, which take infrared and visible luminance (1, 1, H, W) in [0, 1] and give fused "
         "luminance",
+    )
+    parser.add_argument(
+        "--onnx",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME=FILE",
+        help="files that `maefuse export onnx` wrote, in its folder; run by onnxruntime on the processor",
     )
     parser.add_argument(
         "--damage",
@@ -151,11 +160,12 @@ def evaluate_datasets(options: argparse.Namespace) -> int:
         )
     device = torch_device(options.device or processes.device)
     networks = [TorchScriptSystem(*named_file(text), device) for text in options.torchscript]
-    without_model = (options.fused or options.torchscript) and options.model is None
+    exports = [OnnxSystem(*named_file(text)) for text in options.onnx]
+    without_model = (options.fused or options.torchscript or options.onnx) and options.model is None
     models = [] if without_model else [load_model(options, device)]
-    systems: list[System] = [*models, *networks, *folders]
+    systems: list[System] = [*models, *exports, *networks, *folders]
     require_different_names(systems)
-    about = protocol(options, models, datasets)
+    about = protocol(options, models, exports, datasets)
     if processes.is_main:
         print("\n".join(f"{name}: {value}" for name, value in facts(about).items()), flush=True)
 
@@ -240,11 +250,16 @@ def require_different_names(systems: Sequence[System]) -> None:
     taken = {*BASELINES, *SOURCES}
     for system in systems:
         if system.name in taken:
-            raise ValueError(f"Another row or image is called {system.name}; name the folder with --fused NAME=DIR.")
+            raise ValueError(f"Another row or image is called {system.name}; name yours with NAME=….")
         taken.add(system.name)
 
 
-def protocol(options: argparse.Namespace, models: Sequence[ModelSystem], datasets: Sequence[Dataset]) -> dict[str, Any]:
+def protocol(
+    options: argparse.Namespace,
+    models: Sequence[ModelSystem],
+    exports: Sequence[OnnxSystem],
+    datasets: Sequence[Dataset],
+) -> dict[str, Any]:
     """What a reader of the numbers must know, the same for every run of the same evaluation."""
     used = definitions_used(options.definition)
     low, high = MaeFuseImageProcessor.percentiles
@@ -252,10 +267,12 @@ def protocol(options: argparse.Namespace, models: Sequence[ModelSystem], dataset
     if models:
         source = checkpoint_source(options.model)
         of_model = {"model": models[0].name, "weights": options.dtype, "weights sha256": weights_sha256(source)}
+    of_exports = {"onnx sha256": {export.name: export.sha256 for export in exports}} if exports else {}
     return {
         "maefuse-hf": installed_version(),
         "torch": torch.__version__,
         **of_model,
+        **of_exports,
         "data sha256": {dataset.name: data_sha256(dataset) for dataset in datasets},
         "size": "every pair at its own; an image of another size is refused, nothing is resized",
         "colour": "luminance, Y of BT.601 of 8-bit images, rounded, halves to even; sources deeper than 8 bits are "

@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -25,6 +26,15 @@ WHITE = 255
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")  # other readers of Pillow start programs
 ERRORS = 3  # of onnxruntime's levels; it warns of every float16 operator that it runs in float32
 UNREADABLE = (errors.Fail, errors.InvalidGraph, errors.InvalidProtobuf, errors.NotImplemented)
+REFUSED = (errors.Fail, errors.InvalidArgument, errors.RuntimeException)
+
+
+def read_settings(folder: str | os.PathLike[str]) -> dict[str, Any]:
+    """What an export says of itself; an `OSError` if the folder is none."""
+    settings = Path(folder) / SETTINGS
+    if not settings.is_file():
+        raise OSError(f"{folder} is no ONNX export: there is no {SETTINGS}. Make one: maefuse export onnx {folder}")
+    return json.loads(settings.read_text(encoding="utf-8"))
 
 
 class MaeFuseOnnx:
@@ -34,18 +44,20 @@ class MaeFuseOnnx:
         folder: the folder.
         precision: `float32`, `float16` or `int8`, of those that the folder has.
         providers: as in `onnxruntime.InferenceSession`; by default all that this onnxruntime has.
+        threads: of the processor, for each operator; 0 leaves it to onnxruntime, which takes one for each core.
 
     Raises:
         OSError: if the folder is no export, or has no such precision.
     """
 
     def __init__(
-        self, folder: str | os.PathLike[str], precision: str = "float32", providers: Sequence[str] | None = None
+        self,
+        folder: str | os.PathLike[str],
+        precision: str = "float32",
+        providers: Sequence[str] | None = None,
+        threads: int = 0,
     ) -> None:
-        settings = Path(folder) / SETTINGS
-        if not settings.is_file():
-            raise OSError(f"{folder} is no ONNX export: there is no {SETTINGS}. Make one: maefuse export onnx {folder}")
-        self.settings = json.loads(settings.read_text(encoding="utf-8"))
+        self.settings = read_settings(folder)
         files = self.settings["files"]
         if precision not in files:
             raise OSError(f"{folder} has no {precision}; it has {', '.join(files)}. Choose one of these.")
@@ -56,6 +68,7 @@ class MaeFuseOnnx:
             )
         options = onnxruntime.SessionOptions()
         options.log_severity_level = ERRORS
+        options.intra_op_num_threads = threads
         chosen = providers or onnxruntime.get_available_providers()
         try:
             self.session = onnxruntime.InferenceSession(path, options, providers=chosen)
@@ -69,7 +82,7 @@ class MaeFuseOnnx:
 
         Raises:
             OSError: if a file is missing or no image.
-            ValueError: if the images are not of one size.
+            ValueError: if the images are not of one size, or onnxruntime cannot fuse them.
         """
         heat, colour = (self.read(image) for image in (infrared, visible))
         if heat.shape != colour.shape:
@@ -78,17 +91,27 @@ class MaeFuseOnnx:
                 "They must show the same view at one size: resize infrared first."
             )
         colour = np.rint(colour * WHITE).astype(np.float32) / WHITE
-        luminance = self.luminance(colour)
-        fused = self.fuse_luminance(self.luminance(heat), luminance)
+        return self.in_colours(self.fuse_luminance(self.luminance(heat), self.luminance(colour)), colour)
+
+    def in_colours(self, fused: np.ndarray, colour: np.ndarray) -> Image.Image:
+        """Fused luminance (H, W) with Cb and Cr of (H, W, 3), both in [0, 1], as RGB."""
         # the same step for R, G and B keeps Cb and Cr
-        pixels = np.rint((colour + (fused - luminance)[..., None]) * WHITE).clip(0, WHITE)
+        pixels = np.rint((colour + (fused - self.luminance(colour))[..., None]) * WHITE).clip(0, WHITE)
         return Image.fromarray(pixels.astype(np.uint8))
 
     def fuse_luminance(self, infrared: np.ndarray, visible: np.ndarray) -> np.ndarray:
-        """Two luminances (H, W) in [0, 1] to the fused one."""
+        """Two luminances (H, W) in [0, 1] to the fused one; a `ValueError` where onnxruntime cannot."""
         first, second = self.settings["inputs"]
         inputs = {first: infrared[None, None].astype(np.float32), second: visible[None, None].astype(np.float32)}
-        return self.session.run([self.settings["output"]], inputs)[0][0, 0]
+        try:
+            return self.session.run([self.settings["output"]], inputs)[0][0, 0]
+        except REFUSED as error:
+            height, width = infrared.shape
+            why = " ".join(str(error).split())
+            raise ValueError(
+                f"onnxruntime cannot fuse {width}x{height} pixels ({why}). Try smaller images, another precision, or "
+                "export again: maefuse export onnx"
+            ) from error
 
     def luminance(self, rgb: np.ndarray) -> np.ndarray:
         """Y of BT.601 of (H, W, 3)."""
