@@ -20,8 +20,8 @@ from training.recipe import Run, without_folders
 from training.stages import STAGES
 
 TEMPLATE = Path(__file__).parent.parent / "model_card.md"
-ZOO = Path(__file__).parent.parent / "docs" / "model_zoo.md"
-"""The table of checkpoints that benchmarks/model_zoo.py makes."""
+README = Path(__file__).parent.parent / "README.md"
+"""Has the table of checkpoints that benchmarks/model_zoo.py makes."""
 DETAILS = "card.yaml"
 """What only people know, beside the weights: see `Details`."""
 
@@ -197,7 +197,7 @@ def model_card(
         "problems": 0 if evaluation is None else evaluation.problems,
         "image": image,
         "onnx": onnx,
-        "zoo": marked(ZOO.read_text(encoding="utf-8"), "zoo"),
+        "checkpoints": marked(README.read_text(encoding="utf-8"), "checkpoints"),
     }
     try:
         card = template.render(values)
