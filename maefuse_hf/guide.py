@@ -17,10 +17,8 @@ class Guide:
     """Standard deviation in pixels of the Gaussian within which an image's activity is measured."""
     activity_floor: float = 2.0
     """Activity in grey values of 255 that counts as none."""
-    infrared_share: float = 0.6
+    infrared_share: float = 0.5
     """How much of infrared replaces visible where infrared alone is active."""
-    infrared_contrast: float = 0.25
-    """How much of infrared's own contrast is added there."""
     detail_sigma: float = 3.0
     """Standard deviation in pixels of the Gaussian that parts structure from detail."""
     detail_sharpness: float = 8.0
@@ -34,12 +32,12 @@ GUIDE = Guide()
 
 
 def guide(infrared: Tensor, visible: Tensor, numbers: Guide = GUIDE) -> Tensor:
-    """`V + w (s (I - V) + c (I - G * I))`, and on top of it the detail of the livelier image.
+    """`V + w s (I - V)`, and on top of it the detail of the livelier image.
 
     The visible image is kept where it is active. Where infrared is the livelier one, `w = a_I^2 / (a_I^2 + a_V^2)` is
-    near one, and a share s of infrared replaces visible there, with c of its contrast added. G is a Gaussian of
-    `activity_sigma` and `a_X^2 = G * (X - G * X)^2 + floor^2`. A body that is as bright as in the infrared image is
-    found less often than one of softer contrast (docs/experiments.md).
+    near one, and a share s of infrared replaces visible there. G is a Gaussian of `activity_sigma` and
+    `a_X^2 = G * (X - G * X)^2 + floor^2`. A body that is as bright as in the infrared image is found less often than
+    one of softer contrast (docs/experiments.md).
 
     Args:
         infrared, visible: `(B, 1, H, W)` luminance in [0, 1].
@@ -56,8 +54,7 @@ def guide(infrared: Tensor, visible: Tensor, numbers: Guide = GUIDE) -> Tensor:
             gaussian_blur(contrast.square(), numbers.activity_sigma) + floor for contrast in contrasts
         )
         weight = active_infrared / (active_infrared + active_visible)
-        added = numbers.infrared_share * (infrared - visible) + numbers.infrared_contrast * contrasts[0]
-        coarse = visible + weight * added
+        coarse = visible + weight * numbers.infrared_share * (infrared - visible)
         detail = (numbers.detail_sigma, numbers.detail_sharpness, numbers.detail_floor)
         return replace_detail(coarse, infrared, visible, *detail).clamp(0, 1)
 

@@ -135,10 +135,28 @@ def guide_structure_loss(fused: Tensor, target: Tensor) -> Tensor:
     return 1 - structural_similarity(fused, target)
 
 
+CONTRAST_FLOOR = 2 / 255
+"""Standard deviation that is added, squared, to both: what is flat may stay so."""
+
+
+def guide_contrast_loss(fused: Tensor, target: Tensor, side: int = 7) -> Tensor:
+    """`|log(s_F / s_T)|` averaged over windows and batch; a scalar.
+
+    s is the standard deviation within a window of `side` by `side` pixels, above `CONTRAST_FLOOR`. What is uncertain
+    comes out pale under the other terms; here half of the target's contrast costs as much as twice of it.
+    """
+    averages = nn.functional.avg_pool2d(torch.cat([fused, target, fused * fused, target * target], dim=1), side, 1)
+    mean_fused, mean_target, square_fused, square_target = averages.unbind(1)
+    of_fused, of_target = square_fused - mean_fused**2, square_target - mean_target**2
+    floor = CONTRAST_FLOOR**2
+    return ((of_fused.clamp(min=0) + floor).log() - (of_target.clamp(min=0) + floor).log()).abs().mean() / 2
+
+
 GUIDE_TERMS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "guide": nn.functional.l1_loss,
     "guide_edges": guide_edge_loss,
     "guide_structure": guide_structure_loss,
+    "guide_contrast": guide_contrast_loss,
 }
 """Further terms: how far the fused image is from the guide (`guide.py`). Each is `(fused, guide) -> scalar`."""
 

@@ -19,9 +19,9 @@ def images():
 
 
 class TestGuide:
-    def test_an_image_guides_to_itself_where_nothing_is_added(self, images):
+    def test_an_image_guides_to_itself(self, images):
         source = 0.2 + 0.6 * images[0]
-        assert torch.allclose(guide(source, source, Guide(infrared_contrast=0.0)), source, atol=1e-5)
+        assert torch.allclose(guide(source, source), source, atol=1e-5)
 
     def test_a_flat_infrared_image_leaves_the_visible_one(self, images):
         visible = 0.2 + 0.6 * images[0]
@@ -29,25 +29,23 @@ class TestGuide:
         # activity of 2 grey values against a deviation of 0.17: w is below 0.003
         assert torch.allclose(guide(flat, visible), visible, atol=0.003)
 
-    def test_a_flat_visible_image_takes_its_share_of_infrared_and_of_its_contrast(self):
+    def test_a_flat_visible_image_takes_its_share_of_infrared(self):
         """Stripes of 24 px, coarse beside the detail's Gaussian and fine beside the activity's."""
         infrared = (0.5 + 0.3 * torch.sin(torch.arange(192.0) * 2 * torch.pi / 24)).expand(1, 1, 8, 192)
         visible = torch.full_like(infrared, 0.4)
-        numbers = GUIDE
         contrast = infrared - gaussian_blur(infrared, 16.0)
         active_infrared = gaussian_blur(contrast.square(), 16.0) + (2 / 255) ** 2
         weight = active_infrared / (active_infrared + (2 / 255) ** 2)
         assert weight.min() > 0.99
-        coarse = visible + weight * (0.6 * (infrared - visible) + 0.25 * contrast)
+        coarse = visible + weight * 0.3 * (infrared - visible)
         expected = gaussian_blur(coarse, 3.0) + infrared - gaussian_blur(infrared, 3.0)
-        assert torch.allclose(guide(infrared, visible, numbers), expected, atol=1e-4)
+        assert torch.allclose(guide(infrared, visible, Guide(infrared_share=0.3)), expected, atol=1e-4)
 
     def test_by_hand_where_both_are_equally_active(self):
         # turned upside down, contrast has the same square: w is a half
         infrared = 0.3 + 0.4 * torch.rand(1, 1, 12, 12, generator=torch.Generator().manual_seed(2))
         visible = 1 - infrared
-        contrast = infrared - gaussian_blur(infrared, 16.0)
-        coarse = visible + 0.5 * (0.6 * (infrared - visible) + 0.25 * contrast)
+        coarse = visible + 0.5 * GUIDE.infrared_share * (infrared - visible)
         # equal activities of opposite details: they cancel
         expected = gaussian_blur(coarse, 3.0)
         assert torch.allclose(guide(infrared, visible), expected, atol=1e-5)

@@ -4,6 +4,7 @@ import torch
 
 from maefuse_hf.guide import guide
 from maefuse_hf.losses import (
+    CONTRAST_FLOOR,
     SSIM_C1,
     SSIM_C2,
     alignment_loss,
@@ -13,6 +14,7 @@ from maefuse_hf.losses import (
     fusion_terms,
     gradient_loss,
     gradient_magnitude,
+    guide_contrast_loss,
     guide_edge_loss,
     guide_structure_loss,
     intensity_loss,
@@ -121,16 +123,17 @@ def test_the_laplacian_loss_wants_the_stronger_of_both():
 
 def test_guide_terms_are_distances_to_the_guide():
     infrared, visible = torch.rand(2, 2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
-    weights = {"guide_structure": 0.1, "guide": 1.0, "guide_edges": 0.5}
+    weights = {"guide_contrast": 0.1, "guide_structure": 0.1, "guide": 1.0, "guide_edges": 0.5}
     target = guide(infrared, visible)
     at_target = fusion_terms(target, infrared, visible, weights)
-    assert list(at_target) == ["guide", "guide_edges", "guide_structure"]
-    assert at_target["guide"] == at_target["guide_edges"] == 0
+    assert list(at_target) == ["guide", "guide_edges", "guide_structure", "guide_contrast"]
+    assert at_target["guide"] == at_target["guide_edges"] == at_target["guide_contrast"] == 0
     assert at_target["guide_structure"] == pytest.approx(0, abs=1e-5)
     off = fusion_terms(target + 0.25, infrared, visible, weights)
     assert off["guide"] == pytest.approx(0.25)
-    # an offset has no edges
+    # an offset has no edges and no contrast
     assert off["guide_edges"] == pytest.approx(0, abs=1e-6)
+    assert off["guide_contrast"] == pytest.approx(0, abs=1e-5)
     assert list(fusion_terms(target, infrared, visible, {"guide_edges": 1.0, "edges": 1.0})) == ["edges", "guide_edges"]
     # a guide that was made before is taken as it is
     assert fusion_terms(target, infrared, visible, {"guide": 1.0}, target - 0.5)["guide"] == pytest.approx(0.5)
@@ -150,6 +153,18 @@ def test_guide_structure_is_one_minus_ssim():
     expected = 1 - structural_similarity(one, other).item()
     assert expected > 0.5
     assert guide_structure_loss(one, other) == pytest.approx(expected)
+
+
+def test_guide_contrast_is_the_same_for_half_and_for_twice():
+    # a chessboard of a and -a, mean near zero: in a window of 49 pixels the variance is a^2 (1 - 1 / 49^2)
+    board = ((torch.arange(9)[:, None] + torch.arange(9)) % 2 * 2 - 1).float()[None, None]
+    variance = 1 - 1 / 49**2
+    cost = guide_contrast_loss(0.1 * board, 0.2 * board)
+    by_hand = np.log((0.04 * variance + CONTRAST_FLOOR**2) / (0.01 * variance + CONTRAST_FLOOR**2)) / 2
+    assert cost == pytest.approx(by_hand, rel=1e-5) == pytest.approx(np.log(2), rel=0.01)
+    assert guide_contrast_loss(0.2 * board, 0.1 * board) == pytest.approx(cost.item())
+    # direction and sign are the matter of the other terms
+    assert guide_contrast_loss(-0.2 * board, 0.2 * board) == 0
 
 
 def test_edges_want_the_longer_gradient_with_direction_and_sign():
