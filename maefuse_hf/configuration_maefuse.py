@@ -149,6 +149,9 @@ class MaeFuseConfig(PreTrainedConfig):
             Activity, and distance, in grey values of 255 that counts as none.
         detail_limit (`float`, *optional*, defaults to 3.0):
             How far activity alone may decide, as a logit: noise is lively too.
+        detail_gain (`float`, *optional*):
+            Give the sources' details the contrast that the decoded image has there, up to this many times their own:
+            haze and glare take it from a photo. Without it detail comes as the source has it.
         truncate_to_8_bit (`bool`, *optional*, defaults to `False`):
             Clip every predicted channel to [0, 1] and cut it down to whole 255ths before luminance is taken of the
             channels, as the authors' published images were made.
@@ -206,6 +209,7 @@ class MaeFuseConfig(PreTrainedConfig):
     detail_limit: float = 3.0
     detail_agreement: float = 12.0
     detail_tolerance: float = 16.0
+    detail_gain: float | None = None
     truncate_to_8_bit: bool = False
     image_mean: list[float] | tuple[float, ...] = (0.485, 0.456, 0.406)
     image_std: list[float] | tuple[float, ...] = (0.229, 0.224, 0.225)
@@ -322,6 +326,8 @@ class MaeFuseConfig(PreTrainedConfig):
         for name, unit in DETAIL_NUMBERS.items():
             if getattr(self, name) <= 0:
                 raise ValueError(f"{name}={getattr(self, name)}; it must be a positive number{unit}.")
+        if self.detail_gain is not None and self.detail_gain < 1:
+            raise ValueError(f"detail_gain={self.detail_gain}; it must be a factor of one or more, or left out.")
         if self.fusion_window < 1 or self.fusion_window % 2 == 0:
             raise ValueError(f"fusion_window={self.fusion_window}; it must be odd, so that it has a centre.")
         if not len(self.image_mean) == len(self.image_std) == encoder.num_channels:

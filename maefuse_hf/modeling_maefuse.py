@@ -29,6 +29,7 @@ from .refinement import (
     take_coarse_structure,
     take_detail,
     to_whole_patches,
+    with_contrast_of_decoded,
 )
 from .strategies import DEFAULT_CONTOUR, DEFAULT_FUSION, Contour, FusionStrategy, check_strategy
 from .tiles import Maps, Tiles, covering_tiles, map_to_tokens, tokens_to_map
@@ -370,7 +371,13 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         inside = (..., slice(height), slice(width))
         # pixels would lose digits under autocast
         with torch.autocast(decoded.device.type, enabled=False):
-            coarse, details = split_detail(torch.cat([infrared, visible, decoded], dim=1)[inside], sigma)
+            images = torch.cat([infrared, visible, decoded], dim=1)[inside]
+            coarse, details = split_detail(images, sigma)
+            if config.detail_gain is not None:
+                gained = with_contrast_of_decoded(
+                    details[:, :2], images, sigma, config.detail_gain, config.detail_floor
+                )
+                details = torch.cat([gained, details[:, 2:]], dim=1)
             numbers = (config.detail_sharpness, config.detail_floor, config.detail_limit)
             agreement = (config.detail_agreement, config.detail_tolerance)
             inner = source_weights(trust[inside], details, sigma, *numbers, *agreement)

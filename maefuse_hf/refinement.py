@@ -18,6 +18,12 @@ SMALLEST_BLOCK = 32
 SOURCES = ("infrared", "visible", "decoded")
 """What the channels of details and of source weights stand for."""
 
+FINEST = 0.6
+"""Detail finer than this share of the Gaussian is never weakened."""
+
+BAND = (0.3, 1.2)
+"""Shares of the Gaussian between which the contrast of sources and decoded image is compared."""
+
 TRUST = ("decoded", "infrared")
 """What the channels of the trust stand for: in the decoded image beside both sources, in infrared beside visible."""
 
@@ -43,6 +49,39 @@ def livelier_source(of_infrared: Tensor, of_visible: Tensor, sigma: float, sharp
     """
     activities = [gaussian_blur(detail.square(), sigma) + (floor / 255) ** 2 for detail in (of_infrared, of_visible)]
     return sharpness / 2 * (activities[0] / activities[1]).log()
+
+
+def with_contrast_of_decoded(details: Tensor, images: Tensor, sigma: float, largest: float, floor: float) -> Tensor:
+    """The sources' details with the contrast that the decoded image has there.
+
+    Haze, glare and the like take a factor of a photo's contrast, which the decoder has learned to give back. And it has
+    learned how much contrast of infrared a fused image shall show. So details are multiplied by the regression of the
+    decoded image on the source around each pixel,
+
+        g_X = (G' * (M_F M_X) + floor^2) / (G' * M_X^2 + floor^2)
+
+    of the bands `M = G'' * X - G' * X`, which the decoded image knows well: noise is finer. Of what is finest it shows
+    too little itself, so that this part of a detail never becomes weaker.
+
+    Args:
+        details: `(B, 2, H, W)` float32 details `X - G * X` of infrared and visible.
+        images: `(B, 3, H, W)` luminance as in `SOURCES`.
+        sigma: standard deviation of G in pixels; of G', G'' and of the Gaussian below which detail is finest it is that
+            times `BAND` and `FINEST`.
+        largest: bound of g.
+        floor: contrast that counts as none, in grey values of 255.
+
+    Returns:
+        `(B, 2, H, W)` float32, infrared first.
+    """
+    finest = split_detail(images[:, :2], FINEST * sigma)[1]
+    narrow, wide = (split_detail(images, share * sigma)[0] for share in BAND)
+    of_sources, of_decoded = (narrow - wide).split([2, 1], dim=1)
+    shared = split_detail(of_decoded * of_sources, BAND[1] * sigma)[0]
+    own = split_detail(of_sources.square(), BAND[1] * sigma)[0]
+    flat = (floor / 255) ** 2
+    gains = ((shared + flat) / (own + flat)).clamp(0, largest)
+    return gains.clamp(min=1) * finest + gains * (details - finest)
 
 
 def source_weights(
@@ -137,6 +176,12 @@ def to_whole_patches(images: Tensor, patch_size: int) -> Tensor:
     """`(B, 1, H, W)` images padded at the bottom and on the right to whole patches, edges replicated."""
     bottom, right = (-side % patch_size for side in images.shape[-2:])
     return nn.functional.pad(images, (0, right, 0, bottom), mode="replicate")
+
+
+def refinement_reach(sigma: float) -> int:
+    """How many pixels away a refined pixel depends on: `source_weights` looks around at details whose contrast depends
+    on what is around them."""
+    return 2 * blur_radius(BAND[1] * sigma) + blur_radius(sigma)
 
 
 def blur_radius(sigma: float) -> int:

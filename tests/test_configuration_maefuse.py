@@ -24,6 +24,7 @@ def test_defaults_are_the_papers():
     assert not config.merging_joint_softmax
     assert config.merging_blocks == 0
     assert config.source_detail_sigma is None
+    assert config.detail_gain is None
     assert config.freeze_encoder
 
 
@@ -53,6 +54,7 @@ def test_round_trip_through_a_folder_and_the_auto_class(tmp_path):
             "source_detail_sigma=0.0; it must be a positive number",
         ),
         ({"detail_tolerance": -1.0}, "detail_tolerance=-1.0; it must be a positive number of grey values."),
+        ({"detail_gain": 0.5}, "detail_gain=0.5; it must be a factor of one or more, or left out."),
         ({"detail_limit": 0.0}, "detail_limit=0.0; it must be a positive number."),
         (
             {"source_detail_sigma": 101.0},

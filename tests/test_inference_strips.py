@@ -33,6 +33,7 @@ class TestFusedStrips:
             {},
             {"tile_size": 4},
             {"tile_size": 4, "source_detail_sigma": 1.5},
+            {"tile_size": 4, "source_detail_sigma": 1.5, "detail_gain": 4.0},
             {"tile_size": 4, "coarse_factor": 2, "coarse_sigma": 3.0},
             {"tile_size": 5, "coarse_factor": 3, "coarse_sigma": 4.0, "source_detail_sigma": 2.0, "detail_limit": 2.0},
         ],

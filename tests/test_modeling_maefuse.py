@@ -10,7 +10,13 @@ from transformers import AutoModel, ViTMAEConfig, ViTMAEForPreTraining, ViTMAEMo
 from maefuse_hf import MaeFuseConfig, MaeFuseModel, MaeFuseOutput
 from maefuse_hf.losses import fusion_terms, gradient_loss, intensity_loss, weighted_sum
 from maefuse_hf.position_embedding import sincos_position_embedding
-from maefuse_hf.refinement import source_weights, split_detail, take_coarse_structure, take_detail
+from maefuse_hf.refinement import (
+    source_weights,
+    split_detail,
+    take_coarse_structure,
+    take_detail,
+    with_contrast_of_decoded,
+)
 
 ATTENTIONS = ["global", "local", "pointwise"]
 
@@ -521,6 +527,17 @@ class TestRefinement:
         outputs = small_model(source_detail_sigma=self.SIGMA, **fields)(*images)
         _, details = split_detail(torch.cat([*images, outputs.decoded], dim=1), self.SIGMA)
         assert torch.equal(outputs.source_weights, source_weights(outputs.trust, details, self.SIGMA, **numbers))
+
+    def test_under_detail_gain_sources_have_the_contrast_that_the_decoded_image_has(self, images):
+        model = small_model(**self.FIELDS, detail_gain=3.0)
+        outputs = model(*images)
+        together = torch.cat([*images, outputs.decoded], dim=1)
+        coarse, details = split_detail(together, self.SIGMA)
+        gained = with_contrast_of_decoded(details[:, :2], together, self.SIGMA, 3.0, self.NUMBERS["floor"])
+        details = torch.cat([gained, details[:, 2:]], dim=1)
+        assert torch.equal(outputs.fused, take_detail(coarse[:, 2:], details, outputs.source_weights).clamp(0, 1))
+        # weights that were trained without it serve as they are
+        assert model.state_dict().keys() == small_model(**self.FIELDS).state_dict().keys()
 
     def test_a_pair_alone_and_in_a_batch(self, images):
         model = small_model(**self.FIELDS)

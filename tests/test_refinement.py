@@ -5,12 +5,15 @@ import torch
 
 from maefuse_hf.refinement import (
     SOURCES,
+    blur_radius,
     gaussian_blur,
     livelier_source,
+    refinement_reach,
     source_weights,
     split_detail,
     take_coarse_structure,
     take_detail,
+    with_contrast_of_decoded,
 )
 
 
@@ -64,6 +67,70 @@ class TestSplitDetail:
         assert torch.allclose(coarse + details, together, atol=1e-6)
         assert torch.allclose(details[:, 1:2], detail(together[:, 1:2]), atol=1e-6)
         assert split_detail(together.bfloat16(), 1.0)[1].dtype == torch.float32
+
+
+class TestContrastOfDecoded:
+    SIGMA = 1.5
+
+    def gained(self, images, largest=4.0, floor=1e-3):
+        return with_contrast_of_decoded(split_detail(images, self.SIGMA)[1][:, :2], images, self.SIGMA, largest, floor)
+
+    @pytest.mark.parametrize(
+        ("lost", "gain", "gain_of_finest"),
+        [(1.0, 1, 1), (0.5, 2, 2), (0.1, 4, 4), (2.0, 0.5, 1), (-0.5, 0, 1)],
+    )
+    def test_a_source_of_other_contrast_gets_that_of_the_decoded_image(self, images, lost, gain, gain_of_finest):
+        """Up to the largest gain; what is finest is never weakened, and what is upside down has nothing in common."""
+        decoded, other, _ = images
+        veiled = 0.5 + lost * (decoded - 0.5)
+        gained = self.gained(torch.cat([veiled, other, decoded], dim=1))
+        finest = split_detail(veiled, 0.6 * self.SIGMA)[1]
+        rest = split_detail(veiled, self.SIGMA)[1] - finest
+        assert torch.allclose(gained[:, :1], gain_of_finest * finest + gain * rest, atol=1e-3)
+        # infrared and visible are taken alike
+        assert torch.equal(self.gained(torch.cat([other, veiled, decoded], dim=1)), gained.flip(1))
+
+    def test_what_is_flat_beside_the_floor_stays_as_it_is(self, images):
+        flat = 0.5 + 0.001 * (images[0] - 0.5)
+        gained = self.gained(torch.cat([flat, flat, 0.5 + 10 * (flat - 0.5)], dim=1), floor=10.0)
+        assert torch.allclose(gained[:, :1], split_detail(flat, self.SIGMA)[1], atol=1e-6)
+
+    def test_by_hand_on_a_wave(self):
+        """Inside a wave all Gaussians give the wave again, weaker, and squares have the mean of a half."""
+        sigma, period, floor = 5.0, 16.0, 2 / 255
+        wave = torch.sin(torch.arange(256) * 2 * math.pi / period).expand(1, 1, 8, 256)
+        source, decoded = 0.5 + 0.05 * wave, 0.5 + 0.02 * wave
+        passed = {share: math.exp(-((2 * math.pi * share * sigma / period) ** 2) / 2) for share in (0.3, 0.6, 1, 1.2)}
+        amplitude = 0.05 * (passed[0.3] - passed[1.2])
+        gain = (0.4 * amplitude**2 / 2 + floor**2) / (amplitude**2 / 2 + floor**2)
+        expected = 0.05 * ((1 - passed[0.6]) + gain * (passed[0.6] - passed[1]))
+        together = torch.cat([source, source, decoded], dim=1)
+        gained = with_contrast_of_decoded(split_detail(together, sigma)[1][:, :2], together, sigma, 4.0, 2.0)
+        assert torch.allclose(gained[..., 64:192], (expected * wave).expand(1, 2, 8, 256)[..., 64:192], atol=2e-4)
+
+    def test_half_precision_takes_no_digits(self, images):
+        half = torch.cat(list(images), dim=1).bfloat16()
+        assert torch.equal(self.gained(half), self.gained(half.float()))
+
+
+def test_a_refined_pixel_depends_on_nothing_farther_than_the_reach():
+    sigma = 1.5
+    images = torch.rand(1, 3, 4, 80, generator=torch.Generator().manual_seed(1))
+    trust = torch.zeros(1, 2, 4, 80)
+
+    def refined(images):
+        coarse, details = split_detail(images, sigma)
+        gained = with_contrast_of_decoded(details[:, :2], images, sigma, 4.0, 1.0)
+        details = torch.cat([gained, details[:, 2:]], dim=1)
+        weights = source_weights(trust, details, sigma, 8.0, 1.0, 3.0, 2.0, 60.0)
+        return take_detail(coarse[:, 2:], details, weights)
+
+    changed = images.clone()
+    changed[..., 40] = 1 - changed[..., 40]
+    differs = (refined(images) != refined(changed)).any(dim=2)[0, 0].nonzero().flatten()
+    # the outermost pixel of each Gaussian counts too little to be seen in float32
+    assert 2 * blur_radius(sigma) < 40 - differs.min() <= refinement_reach(sigma)
+    assert differs.max() - 40 <= refinement_reach(sigma)
 
 
 class TestLivelierSource:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..modeling_maefuse import MaeFuseModel
-from ..refinement import blur_radius, shrunk, take_coarse_structure, to_whole_patches
+from ..refinement import blur_radius, refinement_reach, shrunk, take_coarse_structure, to_whole_patches
 from ..strategies import DEFAULT_CONTOUR, DEFAULT_FUSION, Contour, FusionStrategy, check_strategy
 from ..tiles import Maps
 from .pair_rows import PairRows
@@ -52,9 +52,8 @@ def fused_strips(
     if coarse is not None and factor is not None:
         maps = with_coarse_structure(maps, coarse, factor, model.config.coarse_sigma, pair.padded_size[0])
 
-    # activity is a Gaussian of what another Gaussian leaves
-    reach = 2 * blur_radius(model.config.source_detail_sigma or 0)
-    for window, top, begin, end in windows(content(maps, height, width), reach, height):
+    around = refinement_reach(model.config.source_detail_sigma or 0)
+    for window, top, begin, end in windows(content(maps, height, width), around, height):
         decoded, trust = window[:, :1], window[:, 1:] if window.shape[1] > 1 else None
         infrared, visible = (image[..., :width] for image in rows(top, top + window.shape[-2]))
         refined, _ = model.refine(decoded, trust, infrared, visible)
