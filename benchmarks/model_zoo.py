@@ -107,7 +107,7 @@ def read_quality(
         ValueError: if a file is of other weights than those of every system, an evaluation of other data than the
             rest, or two files disagree about one system.
     """
-    digests = {system.name: system.digests for system in systems if system.digests}
+    digests = {system.name: own for system in systems if (own := system.digests)}
     quality: dict[str, dict[str, float]] = {name: {} for name in (*digests, RULE)}
     data: dict[str, str] = {}
     for folder in evaluations:

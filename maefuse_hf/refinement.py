@@ -31,8 +31,13 @@ TRUST = ("decoded", "infrared")
 def split_detail(images: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
     """`G * X` and the detail `X - G * X` of each channel of `(B, C, H, W)`, G a Gaussian of `sigma` pixels; float32."""
     images = images.float()
-    coarse = gaussian_blur(images.flatten(0, 1)[:, None], sigma).view_as(images)
+    coarse = blurred(images, sigma)
     return coarse, images - coarse
+
+
+def blurred(images: Tensor, sigma: float) -> Tensor:
+    """`gaussian_blur` of each channel of `(B, C, H, W)`."""
+    return gaussian_blur(images.flatten(0, 1)[:, None], sigma).view_as(images)
 
 
 def livelier_source(of_infrared: Tensor, of_visible: Tensor, sigma: float, sharpness: float, floor: float) -> Tensor:
@@ -74,11 +79,12 @@ def with_contrast_of_decoded(details: Tensor, images: Tensor, sigma: float, larg
     Returns:
         `(B, 2, H, W)` float32, infrared first.
     """
-    finest = split_detail(images[:, :2], FINEST * sigma)[1]
-    narrow, wide = (split_detail(images, share * sigma)[0] for share in BAND)
+    images = images.float()
+    _, finest = split_detail(images[:, :2], FINEST * sigma)
+    narrow, wide = (blurred(images, share * sigma) for share in BAND)
     of_sources, of_decoded = (narrow - wide).split([2, 1], dim=1)
-    shared = split_detail(of_decoded * of_sources, BAND[1] * sigma)[0]
-    own = split_detail(of_sources.square(), BAND[1] * sigma)[0]
+    shared = blurred(of_decoded * of_sources, BAND[1] * sigma)
+    own = blurred(of_sources.square(), BAND[1] * sigma)
     flat = (floor / 255) ** 2
     gains = ((shared + flat) / (own + flat)).clamp(0, largest)
     return gains.clamp(min=1) * finest + gains * (details - finest)
@@ -126,7 +132,7 @@ def source_weights(
         livelier = livelier_source(details[:, :1], details[:, 1:2], sigma, sharpness, floor)
         between = (of_infrared + limit * (livelier / limit).tanh()) / 2
         differences = (details[:, :2] - details[:, 2:]).square()
-        distances = gaussian_blur(differences.flatten(0, 1)[:, None], sigma).view_as(differences) + (floor / 255) ** 2
+        distances = blurred(differences, sigma) + (floor / 255) ** 2
         confirmed = -agreement / 2 * distances.log() + torch.cat([between, -between], dim=1)
         own = of_decoded - agreement * log(tolerance / 255)
         return torch.cat([confirmed, own], dim=1).softmax(dim=1)
@@ -178,10 +184,10 @@ def to_whole_patches(images: Tensor, patch_size: int) -> Tensor:
     return nn.functional.pad(images, (0, right, 0, bottom), mode="replicate")
 
 
-def refinement_reach(sigma: float) -> int:
-    """How many pixels away a refined pixel depends on: `source_weights` looks around at details whose contrast depends
-    on what is around them."""
-    return 2 * blur_radius(BAND[1] * sigma) + blur_radius(sigma)
+def refinement_reach(sigma: float, gained: bool) -> int:
+    """How many pixels away a refined pixel depends on: `source_weights` looks around at details, which depend on what
+    is around them, farther where their contrast is that of the decoded image."""
+    return blur_radius(sigma) + (2 * blur_radius(BAND[1] * sigma) if gained else blur_radius(sigma))
 
 
 def blur_radius(sigma: float) -> int:

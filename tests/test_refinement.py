@@ -113,15 +113,17 @@ class TestContrastOfDecoded:
         assert torch.equal(self.gained(half), self.gained(half.float()))
 
 
-def test_a_refined_pixel_depends_on_nothing_farther_than_the_reach():
+@pytest.mark.parametrize("gained", [False, True])
+def test_a_refined_pixel_depends_on_nothing_farther_than_the_reach(gained):
     sigma = 1.5
     images = torch.rand(1, 3, 4, 80, generator=torch.Generator().manual_seed(1))
     trust = torch.zeros(1, 2, 4, 80)
 
     def refined(images):
         coarse, details = split_detail(images, sigma)
-        gained = with_contrast_of_decoded(details[:, :2], images, sigma, 4.0, 1.0)
-        details = torch.cat([gained, details[:, 2:]], dim=1)
+        if gained:
+            of_sources = with_contrast_of_decoded(details[:, :2], images, sigma, 4.0, 1.0)
+            details = torch.cat([of_sources, details[:, 2:]], dim=1)
         weights = source_weights(trust, details, sigma, 8.0, 1.0, 3.0, 2.0, 60.0)
         return take_detail(coarse[:, 2:], details, weights)
 
@@ -129,8 +131,9 @@ def test_a_refined_pixel_depends_on_nothing_farther_than_the_reach():
     changed[..., 40] = 1 - changed[..., 40]
     differs = (refined(images) != refined(changed)).any(dim=2)[0, 0].nonzero().flatten()
     # the outermost pixel of each Gaussian counts too little to be seen in float32
-    assert 2 * blur_radius(sigma) < 40 - differs.min() <= refinement_reach(sigma)
-    assert differs.max() - 40 <= refinement_reach(sigma)
+    nearest = 2 * blur_radius(sigma) if gained else blur_radius(sigma)
+    assert nearest < 40 - differs.min() <= refinement_reach(sigma, gained)
+    assert differs.max() - 40 <= refinement_reach(sigma, gained)
 
 
 class TestLivelierSource:

@@ -52,7 +52,8 @@ def fused_strips(
     if coarse is not None and factor is not None:
         maps = with_coarse_structure(maps, coarse, factor, model.config.coarse_sigma, pair.padded_size[0])
 
-    around = refinement_reach(model.config.source_detail_sigma or 0)
+    config = model.config
+    around = refinement_reach(config.source_detail_sigma or 0, config.detail_gain is not None)
     for window, top, begin, end in windows(content(maps, height, width), around, height):
         decoded, trust = window[:, :1], window[:, 1:] if window.shape[1] > 1 else None
         infrared, visible = (image[..., :width] for image in rows(top, top + window.shape[-2]))
