@@ -12,20 +12,22 @@ in the encoder's blocks, so that two runs with few of them tell what all 24 take
 """
 
 import argparse
-import statistics
+import copy
 import time
-from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 from PIL import Image
 from torch import Tensor, nn
-from tqdm import trange
 
+from benchmarks.timing import in_turns, medians
 from maefuse_hf import MaeFuseConfig, MaeFuseImageProcessor, MaeFuseModel
 from maefuse_hf.configuration_maefuse import VIT_MAE_LARGE
 from maefuse_hf.conversion.maefuse import FUSION_HEADS, image_processor
+from maefuse_hf.evaluation import as_markdown, table_of
 from maefuse_hf.example_scene import render_example_pair
-from maefuse_hf.inference import fuse_pair
+from maefuse_hf.inference import FusedPair, fuse_pair
 from maefuse_hf.modeling_maefuse import MaeFuseOutput
 
 THEIR_SIDE = 640
@@ -59,24 +61,62 @@ class TheirNetwork(nn.Module):
         return MaeFuseOutput(fused=fused.clamp(0, 1))
 
 
-def published_sizes(
-    attn_implementation: str, native: bool, encoder_layers: int
-) -> tuple[MaeFuseModel, MaeFuseImageProcessor]:
-    """A model as `maefuse convert` makes it of the published checkpoint, with random weights, and its processor."""
-    sizes = MaeFuseConfig().encoder_config.to_dict() | {
-        "image_size": THEIR_SIDE,
-        "num_hidden_layers": encoder_layers,
-    }
+@dataclass(frozen=True)
+class Way:
+    """A network and its processor."""
+
+    network: MaeFuseModel | TheirNetwork
+    processor: MaeFuseImageProcessor
+
+    def fuse(self, pair: tuple[Image.Image, Image.Image]) -> FusedPair:
+        """Fuse a pair of images."""
+        return fuse_pair(self.network, self.processor, *pair)  # type: ignore[arg-type]
+
+
+def published_sizes(encoder_layers: int, side: int) -> MaeFuseModel:
+    """A model as `maefuse convert` makes it of the published checkpoint, with random weights."""
+    sizes = MaeFuseConfig().encoder_config.to_dict() | {"image_size": side, "num_hidden_layers": encoder_layers}
     config = MaeFuseConfig(
         encoder_config=sizes,
         use_cls_token=False,
         position_embedding="native",
         fusion_attention="pointwise",
         fusion_position_embedding=True,
-        truncate_to_8_bit=not native,
+        truncate_to_8_bit=True,
     )
-    config._attn_implementation = attn_implementation
-    return MaeFuseModel(config).eval(), image_processor(config, native)
+    return MaeFuseModel(config).eval()
+
+
+def ways_to_run(
+    size: tuple[int, int],
+    encoder_layers: int = VIT_MAE_LARGE["num_hidden_layers"],
+    side: int = THEIR_SIDE,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype = torch.float32,
+) -> dict[str, Way]:
+    """The three ways by name, of the same random weights.
+
+    Args:
+        size: width and height of the pair, for the name of the last.
+        encoder_layers: of the encoder.
+        side: what the authors' procedure stretches images to, in pixels.
+        device, dtype: of the weights.
+    """
+    converted = published_sizes(encoder_layers, side)
+    native = copy.deepcopy(converted)
+    native.config.truncate_to_8_bit = False
+    explicit = copy.deepcopy(converted)
+    explicit.set_attn_implementation("eager")
+    width, height = size
+    networks: dict[str, tuple[MaeFuseModel | TheirNetwork, bool]] = {
+        f"their procedure, {side}×{side}": (TheirNetwork(explicit).eval(), False),
+        f"converted, {side}×{side}": (converted, False),
+        f"converted with --native, {width}×{height}": (native, True),
+    }
+    return {
+        name: Way(network.to(device, dtype), image_processor(converted.config, is_native))
+        for name, (network, is_native) in networks.items()
+    }
 
 
 def main() -> None:
@@ -93,36 +133,23 @@ def main() -> None:
     options = parser.parse_args()
 
     width, height = options.size
-    clock = time.process_time if options.cpu_time else time.perf_counter
     pair = render_example_pair(height, width)
-    explicit, processor = published_sizes("eager", False, options.encoder_layers)
-    fused_kernel, _ = published_sizes("sdpa", False, options.encoder_layers)
-    native, native_processor = published_sizes("sdpa", True, options.encoder_layers)
-    ways: dict[str, tuple[Callable, MaeFuseImageProcessor]] = {
-        f"their procedure, {THEIR_SIDE}×{THEIR_SIDE}": (TheirNetwork(explicit).to(options.device), processor),
-        f"converted, {THEIR_SIDE}×{THEIR_SIDE}": (fused_kernel.to(options.device), processor),
-        f"converted with --native, {width}×{height}": (native.to(options.device), native_processor),
-    }
-
-    def run(way: str) -> Image.Image:
-        model, its_processor = ways[way]
-        return fuse_pair(model, its_processor, *pair).image  # type: ignore[arg-type]
-
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
-    for _ in trange(options.rounds, unit="round"):
-        for way in ways:
-            started = clock()
-            run(way)
-            seconds[way].append(clock() - started)
-    parameters = native.num_parameters() / 1e6
+    ways = ways_to_run(options.size, options.encoder_layers, device=options.device)
+    seconds = in_turns(
+        {name: partial(way.fuse, pair) for name, way in ways.items()},
+        options.rounds,
+        clock=time.process_time if options.cpu_time else time.perf_counter,
+        progress="fusing",
+    )
+    *_, native = ways.values()
+    parameters = native.network.num_parameters() / 1e6
     print(
         f"{options.device}, {torch.get_num_threads()} threads, {parameters:.0f} M parameters, pair of {width}×{height}"
     )
-    print(f"| way | pair in {'CPU ' if options.cpu_time else ''}s | times the first |\n|---|---|---|")
-    medians = {way: statistics.median(values) for way, values in seconds.items()}
-    first = next(iter(medians.values()))
-    for way, median in medians.items():
-        print(f"| {way} | {median:.2f} | {first / median:.2f} |")
+    taken = medians(seconds)
+    first = next(iter(taken.values()))
+    rows = [[name, f"{median:.2f}", f"{first / median:.2f}"] for name, median in taken.items()]
+    print(as_markdown(table_of(["way", f"pair in {'CPU ' if options.cpu_time else ''}s", "times the first"], rows)))
 
 
 if __name__ == "__main__":

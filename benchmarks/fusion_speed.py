@@ -7,11 +7,13 @@ Takes turns between the two ways. Memory is the most that the process ever held,
 
 import argparse
 import resource
-import statistics
-import time
+from functools import partial
 
 import torch
+from PIL import Image
 
+from benchmarks.timing import in_turns, medians
+from maefuse_hf.evaluation import as_markdown, table_of
 from maefuse_hf.example_scene import render_example_pair
 from maefuse_hf.inference import fuse_pair, load_checkpoint
 
@@ -29,23 +31,22 @@ def main() -> None:
     model, processor = load_checkpoint(options.model)
     tile = model.config.tile_size
     ways = [tile] if options.tiles_only else [tile, None]
-    print(
-        f"{model.device}, {torch.get_num_threads()} threads\n| size | attention | seconds | memory |\n|---|---|---|---|"
-    )
+
+    def fuse(way: int | None, pair: tuple[Image.Image, Image.Image]) -> None:
+        model.config.tile_size = way
+        fuse_pair(model, processor, *pair)
+
+    rows = []
     for size in options.sizes:
         width, height = map(int, size.split("x"))
-        infrared, visible = render_example_pair(height, width)
-        seconds: dict[int | None, list[float]] = {way: [] for way in ways}
-        for _ in range(options.rounds):
-            for way in ways:
-                model.config.tile_size = way
-                started = time.perf_counter()
-                fuse_pair(model, processor, infrared, visible)
-                seconds[way].append(time.perf_counter() - started)
+        pair = render_example_pair(height, width)
+        seconds = in_turns({way: partial(fuse, way, pair) for way in ways}, options.rounds, progress=size)
         held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIBIBYTES_PER_GIGABYTE
-        for way, values in seconds.items():
+        for way, median in medians(seconds).items():
             attention = "whole image" if way is None else f"tiles of {way} tokens"
-            print(f"| {size} | {attention} | {statistics.median(values):.2f} | {held:.2f} GB |")
+            rows.append([size, attention, f"{median:.2f}", f"{held:.2f} GB"])
+    print(f"{model.device}, {torch.get_num_threads()} threads")
+    print(as_markdown(table_of(["size", "attention", "seconds", "memory"], rows)))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.marked_block import replace_block
+from benchmarks.timing import in_turns, medians
 from benchmarks.zoo_systems import HEIGHT, WIDTH, Checkpoint, OnnxFile, PixelRule, ZooSystem
 from maefuse_hf.evaluation import RULE, as_markdown, table_of
 from maefuse_hf.evaluation.summary import NO_VALUE, RANKING_METRICS
@@ -87,14 +88,8 @@ def peak_gigabytes(system: ZooSystem) -> float:
 
 def cpu_seconds(runs: Sequence[Callable[[], object]], rounds: int) -> list[float]:
     """Median CPU time of each, in turns, after one round that does not count."""
-    taken: list[list[float]] = [[] for _ in runs]
-    for number in tqdm(range(rounds + 1), "speed"):
-        for run, values in zip(runs, taken):
-            started = time.process_time()
-            run()
-            if number:
-                values.append(time.process_time() - started)
-    return [statistics.median(values) for values in taken]
+    taken = in_turns(dict(enumerate(runs)), rounds, warm_up=1, clock=time.process_time, progress="speed")
+    return list(medians(taken).values())
 
 
 def read_quality(

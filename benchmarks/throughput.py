@@ -12,15 +12,17 @@ import contextlib
 import io
 import statistics
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.timing import in_turns, matrix_product, medians, operations_of, operations_of_a_product
 from maefuse_hf.cli import main as maefuse
+from maefuse_hf.evaluation import as_markdown, table_of
 from maefuse_hf.example_scene import render_example_pair
 from maefuse_hf.inference import fuse_pair, load_checkpoint
+from training.render_pairs import render_pairs
 
 MATRIX_SIDE = 2048
 
@@ -36,64 +38,36 @@ def main() -> None:
     options = parser.parse_args()
     width, height = map(int, options.size.split("x"))
     ways = [(workers, precision) for precision in options.precision for workers in options.workers]
-    rates: dict[tuple[int, str], list[float]] = {way: [] for way in ways}
-    matrix_rates = []
+    pair = render_example_pair(height, width)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        pair = write_pairs(folder, options.pairs, height, width)
-        operations = operations_of_a_pair(options.model, pair)
-        for _ in range(options.rounds):
-            matrix_rates.append(matrix_rate())
-            for way in ways:
-                rates[way].append(options.pairs / seconds_of_a_run(folder, options.model, *way))
-    machine = statistics.median(matrix_rates)
+        render_pairs(folder, options.pairs, height, width)
+        model, processor = load_checkpoint(options.model)
+        operations = operations_of(lambda: fuse_pair(model, processor, *pair))
+        product = matrix_product(MATRIX_SIDE, model.device)
+        product()
+        runs = {way: partial(fuse_folder, folder, options.model, *way) for way in ways}
+        seconds = in_turns({None: product, **runs}, options.rounds, device=model.device, progress="folders")
+    machine = operations_of_a_product(MATRIX_SIDE) / medians(seconds)[None]
     threads, per_pair, per_second = torch.get_num_threads(), operations / 1e9, machine / 1e9
     print(f"{threads} threads, {per_pair:.0f} GFLOP a pair, {per_second:.0f} GFLOP/s in products")
-    print("| workers | precision | pairs a second | against the first | of the machine's rate |\n|---|---|---|---|---|")
-    for workers, precision in ways:
-        each = rates[workers, precision]
-        ratio = statistics.median(one / first for one, first in zip(each, rates[ways[0]]))
-        share = statistics.median(each) * operations / machine
-        print(f"| {workers} | {precision} | {statistics.median(each):.3f} | {ratio:.2f} | {share:.0%} |")
+    rows = []
+    for way in ways:
+        workers, precision = way
+        ratio = statistics.median(first / one for one, first in zip(seconds[way], seconds[ways[0]]))
+        rate = options.pairs / statistics.median(seconds[way])
+        rows.append([str(workers), precision, f"{rate:.3f}", f"{ratio:.2f}", f"{rate * operations / machine:.0%}"])
+    head = ["workers", "precision", "pairs a second", "against the first", "of the machine's rate"]
+    print(as_markdown(table_of(head, rows)))
 
 
-def write_pairs(folder: Path, count: int, height: int, width: int) -> tuple:
-    """Rendered pairs in `infrared/` and `visible/`; the last one."""
-    for kind in ("infrared", "visible"):
-        (folder / kind).mkdir()
-    for number in range(count):
-        pair = render_example_pair(height, width, seed=number)
-        for kind, image in zip(("infrared", "visible"), pair):
-            image.save(folder / kind / f"{number}.png")
-    return pair
-
-
-def operations_of_a_pair(model_name: str | None, pair: tuple) -> int:
-    """Floating-point operations of the model's matrix products and convolutions for one pair."""
-    model, processor = load_checkpoint(model_name)
-    with FlopCounterMode(display=False) as counter:
-        fuse_pair(model, processor, *pair)
-    return counter.get_total_flops()
-
-
-def matrix_rate() -> float:
-    """Floating-point operations a second of a product of two square matrices in float32."""
-    left, right = torch.rand(2, MATRIX_SIDE, MATRIX_SIDE)
-    left @ right
-    started = time.perf_counter()
-    left @ right
-    return 2 * MATRIX_SIDE**3 / (time.perf_counter() - started)
-
-
-def seconds_of_a_run(folder: Path, model: str | None, workers: int, precision: str) -> float:
-    """How long `maefuse fuse` takes over all pairs, the loading of the model with it."""
+def fuse_folder(folder: Path, model: str | None, workers: int, precision: str, *more: str) -> None:
+    """`maefuse fuse` over all pairs, the loading of the model with it; `more` are further options."""
     arguments = ["fuse", str(folder / "infrared"), str(folder / "visible"), "-o", str(folder / "fused"), "--overwrite"]
-    arguments += ["--workers", str(workers), "--dtype", precision] + (["--model", model] if model else [])
-    started = time.perf_counter()
+    arguments += ["--workers", str(workers), "--dtype", precision, *(["--model", model] if model else []), *more]
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         if maefuse(arguments):
             raise RuntimeError("maefuse fuse could not fuse the rendered pairs.")
-    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

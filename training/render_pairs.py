@@ -19,12 +19,17 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=96)
     parser.add_argument("--width", type=int, default=128)
     options = parser.parse_args()
+    render_pairs(options.folder, options.pairs, options.height, options.width)
+
+
+def render_pairs(folder: Path, pairs: int, height: int, width: int) -> None:
+    """Write so many pairs of `height` by `width` pixels, each another scene."""
     for half in ("infrared", "visible"):
-        (options.folder / half).mkdir(parents=True, exist_ok=True)
-    for seed in trange(options.pairs, unit="pair"):
-        infrared, visible = render_example_pair(options.height, options.width, seed=seed)
-        write_image(infrared, options.folder / "infrared" / f"{seed:04d}.png")
-        write_image(visible, options.folder / "visible" / f"{seed:04d}.png")
+        (folder / half).mkdir(parents=True, exist_ok=True)
+    for seed in trange(pairs, unit="pair"):
+        infrared, visible = render_example_pair(height, width, seed=seed)
+        write_image(infrared, folder / "infrared" / f"{seed:04d}.png")
+        write_image(visible, folder / "visible" / f"{seed:04d}.png")
 
 
 if __name__ == "__main__":
