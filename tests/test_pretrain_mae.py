@@ -35,14 +35,14 @@ def test_positions_are_not_left_at_zero():
 def test_the_masked_loss_is_transformers_own():
     model, images = autoencoder(), torch.randn(2, 1, 32, 32)
     noise = torch.rand(2, 16, generator=torch.Generator().manual_seed(7))
-    losses = model(images, 0.75, seed=7)
+    losses = model(images, images, 0.75, seed=7)
     assert torch.isclose(losses["masked"], model.mae(images, noise=noise).loss)
 
 
 def test_the_read_out_is_compared_with_each_unmasked_tokens_own_pixels():
     model, images = autoencoder(), torch.randn(2, 1, 32, 32)
     noise = torch.rand(2, 16, generator=torch.Generator().manual_seed(7))
-    losses = model(images, 0.75, seed=7)
+    losses = model(images, images, 0.75, seed=7)
     tokens = model.read_out(model.mae.vit(images, noise=noise).last_hidden_state[:, 1:])
     kept = noise.argsort(dim=1)[:, :4]
     patches = images.unfold(2, 8, 8).unfold(3, 8, 8).reshape(2, 16, 64)
@@ -50,8 +50,21 @@ def test_the_read_out_is_compared_with_each_unmasked_tokens_own_pixels():
     assert torch.isclose(losses["read_out"], torch.stack(errors).mean())
 
 
+def test_what_is_asked_for_is_the_undamaged_image():
+    model, seen, clean = autoencoder(), *torch.randn(2, 2, 1, 32, 32)
+    losses = model(seen, clean, 0.75, seed=7)
+    noise = torch.rand(2, 16, generator=torch.Generator().manual_seed(7))
+    outputs = model.mae(seen, noise=noise)
+    errors = (outputs.logits - model.mae.patchify(clean)).square().mean(dim=-1)
+    assert torch.isclose(losses["masked"], errors[outputs.mask == 1].mean())
+    tokens = model.read_out(model.mae.vit(seen, noise=noise).last_hidden_state[:, 1:])
+    kept = noise.argsort(dim=1)[:, :4, None].expand(-1, -1, 64)
+    own = model.mae.patchify(clean).gather(1, kept)
+    assert torch.isclose(losses["read_out"], (tokens - own).square().mean())
+
+
 def test_nothing_masked_leaves_the_read_out_alone():
-    assert list(autoencoder()(torch.randn(1, 1, 32, 32), 0.0, seed=0)) == ["read_out"]
+    assert list(autoencoder()(*[torch.randn(1, 1, 32, 32)] * 2, 0.0, seed=0)) == ["read_out"]
 
 
 def test_the_last_norm_keeps_no_affine_part():

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import datasets
 import numpy as np
 import pytest
 import torch
@@ -442,6 +443,20 @@ class TestFurther:
         expected = {f"mfm_fuse/{kind}{term}" for kind in kinds for term in (*terms, *watched)}
         expected |= {f"mfm_fuse/{term}" for term in terms}
         assert logged(folders[0]).keys() == expected | {"mfm_fuse/learning_rate"}
+
+    def test_lone_photos_are_trained_on_too(self, pairs, trained, tmp_path, monkeypatch, capsys):
+        photos = [Image.fromarray(np.full((40, 48), level, np.uint8)) for level in (40, 90, 140, 190)]
+        datasets.Dataset.from_dict({"image": photos}).to_parquet(tmp_path / "photos.parquet")
+        (tmp_path / "further.yaml").write_text(
+            f"data: {{pairs: {pairs}, crop_size: 32, validation_pairs: 2, photos: {tmp_path / '*.parquet'}, "
+            "lone_photos: 2}\n"
+            f"start: {{model: {trained[0] / 'final'}}}\n"
+            "stages: {mfm_fuse: {steps: 1}}\n"
+            "batch_size: 6\n"
+        )
+        run_here(monkeypatch, "--config", tmp_path / "further.yaml", "--output_dir", tmp_path / "run")
+        # 8 pairs of which 2 are validated on, and 2 photos
+        assert "epoch=0.75" in capsys.readouterr().err
 
 
 class TestMessages:

@@ -120,9 +120,20 @@ def test_the_centre_crop():
 
 def test_single_images():
     crops = ImageCrops([ramp(9, 9)[None]], PLAIN)
-    assert len(crops) == 1 and torch.equal(crops[0, 5], augmented_crop(ramp(9, 9)[None], 5, PLAIN))
+    expected = augmented_crop(ramp(9, 9)[None], 5, PLAIN)
+    assert len(crops) == 1 and all(torch.equal(crop, expected) for crop in crops[0, 5])
     with pytest.raises(ValueError, match="it is 3x9, smaller than the crop of 4; lower crop_size or leave it out"):
         ImageCrops([np.stack([ramp(9, 9)]), np.stack([ramp(3, 9)])], PLAIN)
+
+
+def test_single_images_that_are_damaged_have_the_same_place_undamaged():
+    image, seeds = ramp(40, 40)[None], range(20)
+    plain = ImageCrops([image], DataConfig(pairs="", crop_size=16))
+    damaged = ImageCrops([image], DataConfig(pairs="", crop_size=16, damage_probability=0.5))
+    crops = [damaged[0, seed] for seed in seeds]
+    assert all(torch.equal(clean, plain[0, seed][1]) for seed, (_, clean) in zip(seeds, crops))
+    hit = [not torch.equal(seen, clean) for seen, clean in crops]
+    assert 4 <= sum(hit) <= 16
 
 
 class TestPairCrops:

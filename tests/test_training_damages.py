@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from training import damages
-from training.damages import DAMAGES, INFRARED, SECOND_DAMAGE_PROBABILITY, VISIBLE, damaged_crop
+from training.damages import DAMAGES, INFRARED, SECOND_DAMAGE_PROBABILITY, VISIBLE, damaged_crop, damaged_image
 
 KINDS = [damage for damage, _ in DAMAGES]
 SEEDS = range(25)
@@ -181,9 +181,29 @@ class TestDamagedCrop:
             assert set(channels) == set(hits)
             assert len(channels) / len(seen) == pytest.approx(1 / len(DAMAGES), abs=0.04)
 
-    def test_what_comes_back_is_clipped(self, monkeypatch):
+    def test_what_comes_back_is_clipped_and_in_8_bits(self, monkeypatch):
         monkeypatch.setattr(damages, "DAMAGES", ((lambda channel, random: 3 * channel - 1, (VISIBLE,)),))
         monkeypatch.setattr(damages, "SECOND_DAMAGE_PROBABILITY", 0.0)
         damaged = damaged_crop(self.CROP, seeded(0))
         assert torch.equal(damaged[INFRARED], self.CROP[INFRARED])
-        assert torch.equal(damaged[VISIBLE], (3 * self.CROP[VISIBLE] - 1).clamp(0, 1))
+        assert torch.equal(damaged[VISIBLE], (255 * (3 * self.CROP[VISIBLE] - 1).clamp(0, 1)).round() / 255)
+
+
+class TestDamagedImage:
+    IMAGE = TestDamagedCrop.CROP[:1]
+
+    def test_any_kind_hits_an_image_of_any_sensor(self, monkeypatch):
+        seen = []
+        marks = tuple((lambda channel, random, kind=kind: seen.append(kind) or channel, ()) for kind in range(3))
+        monkeypatch.setattr(damages, "DAMAGES", marks)
+        monkeypatch.setattr(damages, "SECOND_DAMAGE_PROBABILITY", 0.0)
+        for seed in range(60):
+            damaged_image(self.IMAGE, seeded(seed))
+        assert len(seen) == 60 and set(seen) == {0, 1, 2}
+
+    def test_the_seed_alone_decides_and_the_image_stays(self):
+        before, first = self.IMAGE.clone(), damaged_image(self.IMAGE, seeded(4))
+        torch.rand(3)
+        assert torch.equal(damaged_image(self.IMAGE, seeded(4)), first) and torch.equal(self.IMAGE, before)
+        assert first.shape == self.IMAGE.shape and not torch.equal(first, before)
+        assert torch.allclose(first * 255, (first * 255).round(), atol=1e-4)

@@ -50,7 +50,11 @@ class DataConfig:
     in_memory: bool = True
     """Keep all pairs decoded, in every process; otherwise each crop decodes its pair again."""
     photos: str | None = None
-    """Parquet files (a glob) with an image column `image`: further single images for pretraining."""
+    """Parquet files (a glob) with an image column `image`: further single images for pretraining, and for
+    `lone_photos`."""
+    lone_photos: int = 0
+    """How many of `photos`, spread evenly over them, `train.py` trains on too, each beside a made-up infrared image of
+    a scene that is nearly as warm everywhere (`training/lone_photos.py`)."""
     validation_pairs: int = 32
     """How many pairs are kept out of training, spread evenly over the sorted names."""
     validation_names: str | None = None
@@ -66,7 +70,8 @@ class DataConfig:
     scale_range: tuple[float, float] = (1.0, 1.0)
     """Each crop is cut larger and shrunk by a factor drawn log-uniformly from this range, 1 at most."""
     damage_probability: float = 0.0
-    """Chance that a pair is damaged (`training/damages.py`); losses are taken against the undamaged pair."""
+    """Chance that a pair, or a single image, is damaged (`training/damages.py`); losses are taken against the same
+    undamaged."""
     gamma_range: tuple[float, float] = (0.6, 1.6)
     """Each image is raised to a power drawn log-uniformly from this range."""
     gain_range: tuple[float, float] = (1.0, 1.0)
@@ -88,6 +93,8 @@ class DataConfig:
         require(self.crop_size > 0, "crop_size", self.crop_size, "a positive number of pixels")
         for name in ("black_hot_probability", "damage_probability"):
             require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "between 0 and 1")
+        fits = self.lone_photos == 0 or (self.lone_photos > 0 and self.photos is not None and not self.streaming)
+        require(fits, "lone_photos", self.lone_photos, "zero, or more with photos, without streaming")
         require(self.scale_range[1] <= 1, "scale_range", self.scale_range, "at most 1: crops are never enlarged")
         named = self.validation_names is not None or bool(self.left_out)
         require(not (self.streaming and named), "streaming", True, "false with validation_names and left_out")
@@ -129,8 +136,6 @@ class PretrainingConfig:
     def __post_init__(self) -> None:
         whole = self.data.in_memory and not self.data.streaming and self.data.crops_per_pair is None
         require(whole, "data", self.data.pairs, "read into memory, without streaming or crops_per_pair, to pretrain")
-        damaged = self.data.damage_probability
-        require(damaged == 0, "data.damage_probability", damaged, "0 to pretrain, which takes images as they are")
         require(self.steps > 0, "steps", self.steps, "a positive number")
         require(0 <= self.unmasked_share <= 1, "unmasked_share", self.unmasked_share, "between 0 and 1")
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, IterableDataset, Sampler
 
 from training.config import DataConfig
-from training.damages import damaged_crop, log_uniform
+from training.damages import damaged_crop, damaged_image, log_uniform
 from training.data import Pairs, decode_streamed, require_room, row_name, share_of_stream
 
 Draw = tuple[int, int]
@@ -60,8 +60,20 @@ def centre_crop(image: np.ndarray, crop_size: int) -> Tensor:
     return torch.from_numpy(image[:, top : top + crop_size, left : left + crop_size].copy()).float() / 255
 
 
-class ImageCrops(Dataset[Tensor]):
-    """Random crops of single images, `(1, crop, crop)` luminance in [0, 1], each asked for by a `Draw`."""
+DAMAGE_SEED = 0x5EED
+"""Parts the draws of a crop's damage from those of its place."""
+
+
+def drawn_damage(seed: int, data: DataConfig) -> torch.Generator | None:
+    """What draws the damage of a crop; none where it stays undamaged."""
+    random = torch.Generator().manual_seed(seed ^ DAMAGE_SEED)
+    hit = torch.rand((), generator=random) < data.damage_probability
+    return random if hit else None
+
+
+class ImageCrops(Dataset[tuple[Tensor, Tensor]]):
+    """Random crops of single images, each asked for by a `Draw`: as the encoder sees them, and the same undamaged,
+    `(1, crop, crop)` luminance in [0, 1]."""
 
     def __init__(self, images: Sequence[np.ndarray], data: DataConfig) -> None:
         for image in images:
@@ -72,21 +84,18 @@ class ImageCrops(Dataset[Tensor]):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, draw: Draw) -> Tensor:
+    def __getitem__(self, draw: Draw) -> tuple[Tensor, Tensor]:
         index, seed = draw
-        return augmented_crop(self.images[index], seed, self.data)
-
-
-DAMAGE_SEED = 0x5EED
-"""Parts the draws of a crop's damage from those of its place."""
+        clean = augmented_crop(self.images[index], seed, self.data)
+        random = drawn_damage(seed, self.data)
+        return clean if random is None else damaged_image(clean, random), clean
 
 
 def pair_of_crops(clean: Tensor, seed: int, data: DataConfig, scene: int) -> dict[str, Any]:
     """What a batch of pairs is made of: `infrared` and `visible` `(1, crop, crop)` as the model sees them, the same
     undamaged, and the number of their scene."""
-    random = torch.Generator().manual_seed(seed ^ DAMAGE_SEED)
-    hit = torch.rand((), generator=random) < data.damage_probability
-    seen = damaged_crop(clean, random) if hit else clean
+    random = drawn_damage(seed, data)
+    seen = clean if random is None else damaged_crop(clean, random)
     return {
         "infrared": seen[:1],
         "visible": seen[1:],

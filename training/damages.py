@@ -3,8 +3,8 @@
 The kinds are mostly those of `maefuse evaluate --damage`, with other parameters: strengths and shapes are drawn anew
 for each crop. JPEG, images off register and inverted infrared are never trained on.
 
-Each damage is `(channel, random) -> channel` on `(H, W)` luminance in [0, 1]; what comes back may leave [0, 1] and is
-clipped by `damaged_crop`.
+Each damage is `(channel, random) -> channel` on `(H, W)` luminance in [0, 1]; what comes back may leave [0, 1]:
+`damaged_crop` and `damaged_image` clip it, and round it to 8 bits, as a camera does.
 """
 
 import math
@@ -20,6 +20,9 @@ Damage = Callable[[Tensor, torch.Generator], Tensor]
 INFRARED, VISIBLE = 0, 1
 
 SECOND_DAMAGE_PROBABILITY = 0.3
+
+WHITE = 255
+"""The largest value of 8 bits."""
 
 
 def uniform(low: float, high: float, random: torch.Generator) -> float:
@@ -162,11 +165,30 @@ DAMAGES: tuple[tuple[Damage, tuple[int, ...]], ...] = (
 
 
 def damaged_crop(crop: Tensor, random: torch.Generator) -> Tensor:
-    """One damage, or two, of `(2, H, W)` luminance in [0, 1], infrared first; clipped to [0, 1]."""
+    """One damage, or two, of `(2, H, W)` luminance in [0, 1], infrared first; clipped, and rounded to 8 bits."""
     damaged = crop.clone()
-    count = 2 if torch.rand((), generator=random) < SECOND_DAMAGE_PROBABILITY else 1
-    for _ in range(count):
+    for _ in range(drawn_count(random)):
         damage, hits = DAMAGES[whole(0, len(DAMAGES) - 1, random)]
         channel = hits[whole(0, len(hits) - 1, random)]
-        damaged[channel] = damage(damaged[channel], random).clamp(0, 1)
+        damaged[channel] = in_8_bits(damage(damaged[channel], random))
     return damaged
+
+
+def damaged_image(image: Tensor, random: torch.Generator) -> Tensor:
+    """One damage, or two, of `(1, H, W)` luminance in [0, 1], whichever sensor it is of; clipped, and rounded to 8
+    bits."""
+    damaged = image[0]
+    for _ in range(drawn_count(random)):
+        damage, _ = DAMAGES[whole(0, len(DAMAGES) - 1, random)]
+        damaged = in_8_bits(damage(damaged, random))
+    return damaged[None]
+
+
+def drawn_count(random: torch.Generator) -> int:
+    """How many damages come together."""
+    return 2 if torch.rand((), generator=random) < SECOND_DAMAGE_PROBABILITY else 1
+
+
+def in_8_bits(channel: Tensor) -> Tensor:
+    """Luminance clipped to [0, 1] and rounded to whole 255ths."""
+    return (channel.clamp(0, 1) * WHITE).round() / WHITE

@@ -67,6 +67,14 @@ class Pairs:
         """Those pairs, in that order."""
         return Pairs([self.names[index] for index in indices], partial(read_selected, self.read, list(indices)))
 
+    def __add__(self, others: Pairs) -> Pairs:
+        """These pairs, and then the others."""
+        return Pairs([*self.names, *others.names], partial(read_joined, self, others))
+
+
+def read_joined(first: Pairs, others: Pairs, index: int) -> np.ndarray:
+    return first[index] if index < len(first) else others[index - len(first)]
+
 
 def read_selected(read: Callable[[int], np.ndarray], indices: Sequence[int], index: int) -> np.ndarray:
     return read(indices[index])

@@ -2,10 +2,11 @@
 
     accelerate launch training/pretrain_mae.py --config training/configs/pretrain_small.yaml --output_dir DIR
 
-Two losses, both mean squared errors of normalised pixels: the masked one of MAE through a light decoder, and a
-linear read-out of the unmasked tokens' own pixels. Without the second a token forgets the detail that the fusion
-decoder needs. DIR/encoder then loads with `MaeFuseModel.from_encoder_pretrained`, DIR/encoder/read_out.safetensors
-holds the linear read-out, from which the fusion decoder may start.
+Two losses, both mean squared errors of normalised pixels: the masked one of MAE through a light decoder, and a linear
+read-out of the unmasked tokens' own pixels. Without the second a token forgets the detail that the fusion decoder
+needs. Where images are damaged (`data.damage_probability`), both ask for the undamaged pixels. DIR/encoder then loads
+with `MaeFuseModel.from_encoder_pretrained`, DIR/encoder/read_out.safetensors holds the linear read-out, from which the
+fusion decoder may start.
 """
 
 import math
@@ -46,13 +47,14 @@ class MaskedAutoencoder(nn.Module):
         self.mae.vit.layernorm.requires_grad_(False)
         self.read_out = nn.Linear(config.hidden_size, config.num_channels * int(config.patch_size) ** 2)  # type: ignore[arg-type]
 
-    def forward(self, pixel_values: Tensor, mask_ratio: float, seed: int) -> dict[str, Tensor]:
-        """Losses of one batch of normalised images `(B, C, H, W)`; `masked` only where something is masked.
+    def forward(self, pixel_values: Tensor, clean_values: Tensor, mask_ratio: float, seed: int) -> dict[str, Tensor]:
+        """Losses of one batch of normalised images `(B, C, H, W)` against the same images undamaged; `masked` only
+        where something is masked.
 
         The mask depends on `seed` alone, so that a run that goes on masks what it would have masked.
         """
         self.mae.vit.config.mask_ratio = mask_ratio
-        patches = self.mae.patchify(pixel_values)
+        patches = self.mae.patchify(clean_values)
         noise = torch.rand(patches.shape[:2], generator=torch.Generator().manual_seed(seed))
         outputs = self.mae.vit(pixel_values, noise=noise.to(pixel_values.device))
         kept = outputs.last_hidden_state.shape[1] - 1
@@ -143,10 +145,11 @@ def pretrain(config: PretrainingConfig, output_dir: Path) -> None:
     unmasked_every = math.inf if config.unmasked_share == 0 else round(1 / config.unmasked_share)
     progress = tqdm(total=config.steps, initial=done, unit="step", disable=not accelerator.is_main_process)
     model.train()
-    for pixels in loader:
+    for seen, clean in loader:
         ratio = 0.0 if done % unmasked_every == 0 else mask_ratio
         mask_seed = config.seed + done * processes + accelerator.process_index
-        losses = model((pixels - config.image_mean) / config.image_std, ratio, mask_seed)
+        seen, clean = ((image - config.image_mean) / config.image_std for image in (seen, clean))
+        losses = model(seen, clean, ratio, mask_seed)
         loss = config.readout_weight * losses["read_out"] + losses.get("masked", 0.0)
         if not torch.isfinite(loss):
             raise ValueError(

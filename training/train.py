@@ -38,6 +38,7 @@ from training.initialization import (
     with_fresh_fusion,
     with_new_layers,
 )
+from training.lone_photos import read_lone_photos
 from training.optimizer import adamw
 from training.schedule import PlannedStage, plan_stages, stage_to_resume
 from training.stages import GuidedStep
@@ -254,6 +255,8 @@ def train(config: TrainingConfig, output_dir: Path) -> None:
             )
     else:
         training, held_out = split_by_name(checked_pairs(config.data), config.data)
+        if config.data.lone_photos:
+            training = training + read_lone_photos(config.data)
         fixed = config.data.crops_per_pair is not None
         crops = FixedPairCrops(training, config.data, config.seed) if fixed else PairCrops(training, config.data)
     shown = None
