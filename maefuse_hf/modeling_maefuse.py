@@ -23,6 +23,7 @@ from .position_embedding import interpolate_position_embedding, sincos_position_
 from .pretrained_maefuse import MaeFusePreTrainedModel
 from .refinement import (
     TRUST,
+    enlarged,
     shrunk,
     source_weights,
     split_detail,
@@ -134,12 +135,8 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         sizes = original_sizes if resized_sizes is None else resized_sizes
         content = None if sizes is None else content_size(infrared, sizes)
 
-        def fuse(infrared: Tensor, visible: Tensor) -> Maps:
-            return self.fuse_tiles(infrared, visible, fusion, contour, output_attentions, output_features)
-
-        joined = self.in_tiles(fuse, infrared, visible)
+        joined = self.fuse_pair(infrared, visible, fusion, contour, output_attentions, output_features)
         decoded, trust = joined.pop("decoded"), joined.pop("trust", None)
-        decoded = self.with_coarse_structure(decoded, infrared, visible, fusion, contour)
         refined, weights = self.refine(decoded, trust, infrared, visible, content)
         loss = None
         if return_loss:
@@ -211,28 +208,41 @@ class MaeFuseModel(MaeFusePreTrainedModel):
         """The tiles in which an image of `(rows, columns)` of patches is worked on: one, without `tile_size`."""
         return covering_tiles(grid, self.config.tile_size or max(grid), self.config.tile_overlap)
 
-    def decode_pair(self, infrared: Tensor, visible: Tensor, fusion: FusionStrategy, contour: Contour) -> Tensor:
-        """`decoded` of `(B, 1, H, W)` pairs, as `forward` gives it."""
+    def fuse_pair(
+        self,
+        infrared: Tensor,
+        visible: Tensor,
+        fusion: FusionStrategy = DEFAULT_FUSION,
+        contour: Contour = DEFAULT_CONTOUR,
+        output_attentions: bool = False,
+        output_features: bool = False,
+    ) -> Maps:
+        """`(B, 1, H, W)` pairs of any size through the network in tiles: what `fuse_tiles` gives, of the whole.
 
-        def fuse(infrared: Tensor, visible: Tensor) -> Maps:
-            return self.fuse_tiles(infrared, visible, fusion, contour)
-
-        decoded = self.in_tiles(fuse, infrared, visible)["decoded"]
-        return self.with_coarse_structure(decoded, infrared, visible, fusion, contour)
-
-    def with_coarse_structure(
-        self, decoded: Tensor, infrared: Tensor, visible: Tensor, fusion: FusionStrategy, contour: Contour
-    ) -> Tensor:
-        """The decoder's image; of several tiles, with the coarse structure of the pair `coarse_factor` times smaller.
-
-        A tile alone cannot tell haze from a pale sky, and neighbours would come out in different brightness.
+        Several tiles have, under `coarse_factor`, the coarse structure of the pair that many times smaller. A tile
+        alone cannot tell haze from a pale sky, and neighbours would come out in different brightness.
         """
+
+        def fuse(infrared: Tensor, visible: Tensor, *coarse: Tensor) -> Maps:
+            maps = self.fuse_tiles(infrared, visible, fusion, contour, output_attentions, output_features)
+            return self.with_coarse_structure(maps, *coarse)
+
         factor = self.config.coarse_factor
         if factor is None or self.tiles(self.patch_grid(infrared)).count == 1:
-            return decoded
+            return self.in_tiles(fuse, infrared, visible)
         small = [to_whole_patches(shrunk(image, factor), self.patch_size) for image in (infrared, visible)]
-        coarse = self.decode_pair(small[0], small[1], fusion, contour)
-        return take_coarse_structure(decoded, coarse, factor, self.config.coarse_sigma)
+        coarse = enlarged(self.fuse_pair(small[0], small[1], fusion, contour)["decoded"], factor)
+        height, width = infrared.shape[-2:]
+        return self.in_tiles(fuse, infrared, visible, coarse[..., :height, :width])
+
+    def with_coarse_structure(self, maps: Maps, coarse: Tensor | None = None) -> Maps:
+        """A tile's maps, its decoded image with the coarse structure of `(B, 1, h, w)` where there is any.
+
+        Each tile takes it before they are joined: what two of them see differently leaves no soft border behind.
+        """
+        if coarse is None:
+            return maps
+        return maps | {"decoded": take_coarse_structure(maps["decoded"], coarse, self.config.coarse_sigma)}
 
     def reconstruct(self, images: Tensor) -> Tensor:
         """What encoder and decoder give back of `(B, 1, H, W)` luminance, in tiles as `forward`; not clipped."""

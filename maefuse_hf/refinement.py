@@ -154,23 +154,24 @@ def take_detail(coarse: Tensor, details: Tensor, source_weights: Tensor) -> Tens
     return coarse + (source_weights * details).sum(dim=1, keepdim=True)
 
 
-def take_coarse_structure(decoded: Tensor, coarse: Tensor, factor: int, sigma: float) -> Tensor:
+def take_coarse_structure(decoded: Tensor, coarse: Tensor, sigma: float) -> Tensor:
     """`F - G * F + G * C`: what is coarser than a Gaussian G of the image C, what is finer of F.
 
     Args:
         decoded: F, `(B, 1, H, W)` luminance.
-        coarse: the same scene `factor` times smaller, `(B, 1, h, w)` with at least `H / factor` rows and `W / factor`
-            columns; what lies beyond is padding.
-        factor: how many pixels of F make one of C.
-        sigma: standard deviation of G in pixels of F.
+        coarse: C, the same scene as it is seen from farther away, `enlarged` to the same size.
+        sigma: standard deviation of G in pixels.
 
     Returns:
         `(B, 1, H, W)` float32 luminance, not clipped.
     """
     with torch.autocast(decoded.device.type, enabled=False):
-        enlarged = nn.functional.interpolate(coarse.float(), scale_factor=factor, mode="bilinear", align_corners=False)
-        height, width = decoded.shape[-2:]
-        return decoded + gaussian_blur(enlarged[..., :height, :width] - decoded, sigma)
+        return decoded + gaussian_blur(coarse.float() - decoded, sigma)
+
+
+def enlarged(images: Tensor, factor: int) -> Tensor:
+    """`(B, 1, h, w)` images `factor` times larger, bilinearly; float32."""
+    return nn.functional.interpolate(images.float(), scale_factor=factor, mode="bilinear", align_corners=False)
 
 
 def shrunk(images: Tensor, factor: int) -> Tensor:

@@ -10,8 +10,9 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-TILES_AT_ONCE = 8
-"""How many tiles of a pair are worked on together at most; bounds memory, not the result."""
+TILES_AT_ONCE, TILES_AT_ONCE_ON_A_GPU = 8, 128
+"""How many tiles of a batch are worked on together at most; bounds memory, not the result. A CPU is as fast with few,
+a GPU has nothing to do between them (docs/gpu.md)."""
 
 Maps: TypeAlias = dict[str, Tensor]
 """`(B, C, h, w)` by name, of pixels or of cells."""
@@ -46,7 +47,7 @@ class Tiles:
         for top in self.tops:
             cut = [self.cut(image, cell) for image in rows(top * cell, (top + self.height) * cell)]
             # images of one tile stay in the batch they are in
-            at_once = TILES_AT_ONCE if self.count > 1 else len(cut[0])
+            at_once = tiles_at_once(cut[0].device) if self.count > 1 else len(cut[0])
             parts = [work(*batch) for batch in zip(*(part.split(at_once) for part in cut))]
             yield {name: self.join_row(torch.cat([part[name] for part in parts])) for name in parts[0]}
 
@@ -65,6 +66,11 @@ class Tiles:
         A strip is given as soon as no further row reaches into it.
         """
         return blended(rows, self.tops, self.height, dim=-2)
+
+
+def tiles_at_once(device: torch.device) -> int:
+    """How many tiles a device works on together."""
+    return TILES_AT_ONCE if device.type == "cpu" else TILES_AT_ONCE_ON_A_GPU
 
 
 def blended(parts: Iterable[Tensor], begins: tuple[int, ...], side: int, dim: int) -> Iterator[Tensor]:

@@ -11,6 +11,7 @@ from maefuse_hf import MaeFuseConfig, MaeFuseModel, MaeFuseOutput
 from maefuse_hf.losses import fusion_terms, gradient_loss, intensity_loss, weighted_sum
 from maefuse_hf.position_embedding import sincos_position_embedding
 from maefuse_hf.refinement import (
+    enlarged,
     source_weights,
     split_detail,
     take_coarse_structure,
@@ -606,11 +607,31 @@ class TestCoarseStructure:
         # 40x64 at half the size is 20x32, which padding makes 24x32, in tiles again
         small = [torch.nn.functional.avg_pool2d(image, 2) for image in images]
         small = [torch.nn.functional.pad(image, (0, 0, 0, 4), mode="replicate") for image in small]
-        fine = small_model(tile_size=4)(*images, fusion=fusion).decoded
-        expected = take_coarse_structure(fine, model(*small, fusion=fusion).decoded, 2, 3.0)
+        coarse = enlarged(model(*small, fusion=fusion).decoded, 2)[..., :40, :]
+        plain = small_model(tile_size=4)
+
+        def fuse(infrared, visible, coarse):
+            decoded = plain.fuse_tiles(infrared, visible, fusion)["decoded"]
+            return {"decoded": take_coarse_structure(decoded, coarse, 3.0)}
+
+        expected = plain.in_tiles(fuse, *images, coarse)["decoded"]
         outputs = model(*images, fusion=fusion)
         assert torch.equal(outputs.decoded, expected)
-        assert not torch.allclose(expected, fine, atol=1e-3)
+        assert not torch.allclose(expected, plain(*images, fusion=fusion).decoded, atol=1e-3)
+
+    def test_tiles_that_differ_in_brightness_leave_no_border(self, images, monkeypatch):
+        model = small_model(**self.FIELDS, tile_size=4)
+        fuse_tiles = model.fuse_tiles
+
+        def flat(infrared, visible, *others):
+            """Each tile of many in a brightness of its own."""
+            maps, count = fuse_tiles(infrared, visible, *others), len(infrared)
+            levels = torch.linspace(0.2, 0.8, count) if count > 2 else torch.full((count,), 0.5)
+            return maps | {"decoded": levels.view(-1, 1, 1, 1).expand_as(maps["decoded"])}
+
+        monkeypatch.setattr(model, "fuse_tiles", flat)
+        model.config.coarse_factor = 8  # one tile
+        assert torch.allclose(model(*images).decoded, torch.full((2, 1, 40, 64), 0.5), atol=1e-5)
 
     def test_nothing_is_refined_in_the_small_pair(self, images, monkeypatch):
         model = small_model(**self.FIELDS, tile_size=4, source_detail_sigma=1.5)

@@ -6,6 +6,7 @@ import torch
 from maefuse_hf.refinement import (
     SOURCES,
     blur_radius,
+    enlarged,
     gaussian_blur,
     livelier_source,
     refinement_reach,
@@ -260,13 +261,12 @@ class TestTakenDetail:
 class TestCoarseStructure:
     def test_an_even_coarse_image_sets_the_brightness_and_leaves_what_is_finer(self, images):
         decoded = images[0]
-        coarse = torch.full((2, 1, 4, 6), 0.8)
-        taken = take_coarse_structure(decoded, coarse, 4, 1.0)
+        taken = take_coarse_structure(decoded, torch.full_like(decoded, 0.8), 1.0)
         assert torch.allclose(taken, decoded - gaussian_blur(decoded, 1.0) + 0.8, atol=1e-6)
 
-    def test_what_lies_beyond_the_image_is_left_out(self, images):
-        decoded = images[0]
-        coarse = torch.rand(2, 1, 4, 6)
-        padded = torch.nn.functional.pad(coarse, (0, 2, 0, 4), mode="replicate")
-        expected = take_coarse_structure(decoded, coarse, 4, 1.0)
-        assert torch.allclose(take_coarse_structure(decoded, padded, 4, 1.0), expected, atol=1e-6)
+    def test_its_own_structure_changes_nothing(self, images):
+        assert torch.allclose(take_coarse_structure(images[0], images[0], 1.0), images[0], atol=1e-6)
+
+    def test_enlarged_lies_between_its_pixels(self):
+        # centres at 1/4 and 3/4 between neighbours, as Pillow and OpenCV have them; the outermost as the edge
+        assert torch.allclose(enlarged(torch.tensor([[[[0.0, 1.0]]]]), 2)[0, 0, 0], torch.tensor([0, 0.25, 0.75, 1]))

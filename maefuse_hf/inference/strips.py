@@ -4,13 +4,12 @@ small part of its area for the coarse structure."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from math import ceil
 
 import torch
 from torch import Tensor
 
 from ..modeling_maefuse import MaeFuseModel
-from ..refinement import blur_radius, refinement_reach, shrunk, take_coarse_structure, to_whole_patches
+from ..refinement import enlarged, refinement_reach, shrunk, to_whole_patches
 from ..strategies import DEFAULT_CONTOUR, DEFAULT_FUSION, Contour, FusionStrategy, check_strategy
 from ..tiles import Maps
 from .pair_rows import PairRows
@@ -36,33 +35,38 @@ def fused_strips(
     grid = pair.padded_size[0] // model.patch_size, pair.padded_size[1] // model.patch_size
     tiles = model.tiles(grid)
 
-    def rows(begin: int, end: int) -> list[Tensor]:
-        return [image.to(model.device) for image in pair.luminance(begin, end)]
-
-    def fuse(infrared: Tensor, visible: Tensor) -> Maps:
-        """Trust lies behind the decoded image, where there is any."""
-        return {"maps": torch.cat(list(model.fuse_tiles(infrared, visible, fusion, contour).values()), dim=1)}
-
     factor = model.config.coarse_factor
     coarse = None
     if factor is not None and tiles.count > 1:
         small = shrunk_pair(pair, factor, model)
-        coarse = model.decode_pair(small[0], small[1], fusion, contour)
-    maps = tiles.join_rows(row["maps"] for row in tiles.through(fuse, rows, model.patch_size))
-    if coarse is not None and factor is not None:
-        maps = with_coarse_structure(maps, coarse, factor, model.config.coarse_sigma, pair.padded_size[0])
+        coarse = model.fuse_pair(small[0], small[1], fusion, contour)["decoded"]
 
+    def luminance(begin: int, end: int) -> list[Tensor]:
+        return [image.to(model.device) for image in pair.luminance(begin, end)]
+
+    def rows(begin: int, end: int) -> list[Tensor]:
+        """The pair's, and those of the coarse image where there is one."""
+        if coarse is None or factor is None:
+            return luminance(begin, end)
+        return [*luminance(begin, end), enlarged_rows(coarse, factor, begin, end)[..., : pair.padded_size[1]]]
+
+    def fuse(infrared: Tensor, visible: Tensor, *coarse: Tensor) -> Maps:
+        """Trust lies behind the decoded image, where there is any."""
+        maps = model.with_coarse_structure(model.fuse_tiles(infrared, visible, fusion, contour), *coarse)
+        return {"maps": torch.cat(list(maps.values()), dim=1)}
+
+    maps = tiles.join_rows(row["maps"] for row in tiles.through(fuse, rows, model.patch_size))
     config = model.config
     around = refinement_reach(config.source_detail_sigma or 0, config.detail_gain is not None)
     for window, top, begin, end in windows(content(maps, height, width), around, height):
         decoded, trust = window[:, :1], window[:, 1:] if window.shape[1] > 1 else None
-        infrared, visible = (image[..., :width] for image in rows(top, top + window.shape[-2]))
+        infrared, visible = (image[..., :width] for image in luminance(top, top + window.shape[-2]))
         refined, _ = model.refine(decoded, trust, infrared, visible)
         yield refined[..., begin - top : end - top, :].clamp(0, 1)
 
 
 def shrunk_pair(pair: PairRows, factor: int, model: MaeFuseModel) -> list[Tensor]:
-    """The pair `factor` times smaller, as `MaeFuseModel.with_coarse_structure` makes it."""
+    """The pair `factor` times smaller, as `MaeFuseModel.fuse_pair` makes it."""
     height, step = pair.padded_size[0], ROWS_SHRUNK_AT_ONCE * factor
     parts = [
         [shrunk(image, factor) for image in pair.luminance(begin, min(begin + step, height))]
@@ -71,19 +75,10 @@ def shrunk_pair(pair: PairRows, factor: int, model: MaeFuseModel) -> list[Tensor
     return [to_whole_patches(torch.cat(rows, dim=-2), model.patch_size).to(model.device) for rows in zip(*parts)]
 
 
-def with_coarse_structure(
-    maps: Iterable[Tensor], coarse: Tensor, factor: int, sigma: float, height: int
-) -> Iterator[Tensor]:
-    """Strips `(1, C, rows, W)` of `height` rows in all, the first channel with the coarse structure of `coarse`."""
-    # the outermost rows of a window are enlarged without all their neighbours
-    reach = blur_radius(sigma) + 2 * factor
-    for window, top, begin, end in windows(maps, reach, height):
-        first = ceil(top / factor)
-        decoded = window[:, :1, first * factor - top :]
-        around = coarse[..., first : first + ceil(decoded.shape[-2] / factor) + 1, :]
-        mended = take_coarse_structure(decoded, around, factor, sigma)
-        inside = mended[..., begin - first * factor : end - first * factor, :]
-        yield torch.cat([inside, window[:, 1:, begin - top : end - top]], dim=1)
+def enlarged_rows(coarse: Tensor, factor: int, begin: int, end: int) -> Tensor:
+    """Rows `begin` to `end`, exclusive, of `(B, 1, h, w)` enlarged by `factor`; each lies between two of its rows."""
+    first, last = max(0, begin // factor - 1), end // factor + 2
+    return enlarged(coarse[..., first:last, :], factor)[..., begin - first * factor : end - first * factor, :]
 
 
 def content(strips: Iterable[Tensor], height: int, width: int) -> Iterator[Tensor]:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from onnx import ModelProto
-from onnxscript import FLOAT, INT64, graph, script
+from onnxscript import BOOL, FLOAT, INT64, OnnxFunction, graph, script
 from onnxscript import opset20 as op
 from onnxscript.values import Opset
 
@@ -140,32 +140,61 @@ def shape5(first: INT64, second: INT64, third: INT64, fourth: INT64, fifth: INT6
 
 
 @script(here, default_opset=op)
-def in_tiles(pair: Pairs, patch: INT64, side: INT64, overlap: INT64):
-    """The network's maps of pairs, `(B, C, H, W)`: a band of tiles at a time, so that memory grows with the width."""
-    batch, whole_height, whole_width = length_of(pair, axis=0), length_of(pair, axis=2), length_of(pair, axis=3)
-    top_cells, rows = cover(whole_height / patch, side, overlap)
-    left_cells, columns = cover(whole_width / patch, side, overlap)
-    lefts, height, width = left_cells * patch, rows * patch, columns * patch
-    count, two, rest = op.Size(lefts), op.Constant(value_int=2), op.Constant(value_int=-1)
-    rows_of_tile = op.Range(0, height, 1)
-    columns_of_tiles = op.Reshape(op.Unsqueeze(lefts, [1]) + op.Range(0, width, 1), [-1])
-    strip_shape = shape5(batch, two, height, count, width)
-    tiles_shape = shape4(rest, two, height, width)
-    maps_shape = shape5(count, batch, rest, height, width)
-    band_shape = shape4(batch, rest, height, count * width)
+def network(tiles: Pairs, has_coarse: BOOL):
+    """The network's maps of tiles."""
+    return parts.Network(tiles)
 
-    @graph()
-    def band(top: INT64) -> Images:
-        """One row of tiles through the network."""
-        strip = op.Gather(op.Gather(pair, top + rows_of_tile, axis=2), columns_of_tiles, axis=3)
-        tiles = op.Reshape(op.Transpose(op.Reshape(strip, strip_shape), perm=[3, 0, 1, 2, 4]), tiles_shape)
-        maps = op.Transpose(op.Reshape(parts.Network(tiles), maps_shape), perm=[1, 2, 3, 0, 4])
-        return joined(op.Reshape(maps, band_shape), lefts, width, whole_width, axis=3)
 
-    bands = op.Scan(top_cells * patch, body=band, num_scan_inputs=1)
-    stacked_shape = shape4(batch, rest, op.Size(top_cells) * height, whole_width)
-    stacked = op.Reshape(op.Transpose(bands, perm=[1, 2, 0, 3, 4]), stacked_shape)
-    return joined(stacked, top_cells * patch, height, whole_height, axis=2)
+@script(here, default_opset=op)
+def network_in_levels(tiles: Images, has_coarse: BOOL):
+    """The same of pairs with a third channel, whose coarse structure the decoded image gets where `has_coarse`."""
+    maps = parts.Network(tiles[:, 0:2])
+    decoded = maps[:, 0:1]
+    taken = op.Where(has_coarse, parts.TakeCoarseStructure(decoded, tiles[:, 2:3]), decoded)
+    return op.Concat(taken, maps[:, 1:], axis=1)
+
+
+def through_tiles(work: OnnxFunction) -> OnnxFunction:
+    """`work` on images of any size, a band of tiles at a time."""
+
+    @script(here, default_opset=op)
+    def in_tiles(images: Images, has_coarse: BOOL, patch: INT64, side: INT64, overlap: INT64):
+        """Maps `(B, C, H, W)` of images, made a band of tiles at a time, so that memory grows with the width."""
+        batch, channels = length_of(images, axis=0), length_of(images, axis=1)
+        whole_height, whole_width = length_of(images, axis=2), length_of(images, axis=3)
+        top_cells, rows = cover(whole_height / patch, side, overlap)
+        left_cells, columns = cover(whole_width / patch, side, overlap)
+        lefts, height, width = left_cells * patch, rows * patch, columns * patch
+        count, rest = op.Size(lefts), op.Constant(value_int=-1)
+        rows_of_tile = op.Range(0, height, 1)
+        columns_of_tiles = op.Reshape(op.Unsqueeze(lefts, [1]) + op.Range(0, width, 1), [-1])
+        strip_shape = shape5(batch, channels, height, count, width)
+        tiles_shape = shape4(rest, channels, height, width)
+        maps_shape = shape5(count, batch, rest, height, width)
+        band_shape = shape4(batch, rest, height, count * width)
+
+        @graph()
+        def band(top: INT64) -> Images:
+            """One row of tiles through the network."""
+            strip = op.Gather(op.Gather(images, top + rows_of_tile, axis=2), columns_of_tiles, axis=3)
+            tiles = op.Reshape(op.Transpose(op.Reshape(strip, strip_shape), perm=[3, 0, 1, 2, 4]), tiles_shape)
+            maps = op.Transpose(op.Reshape(work(tiles, has_coarse), maps_shape), perm=[1, 2, 3, 0, 4])
+            return joined(op.Reshape(maps, band_shape), lefts, width, whole_width, axis=3)
+
+        bands = op.Scan(top_cells * patch, body=band, num_scan_inputs=1)
+        stacked_shape = shape4(batch, rest, op.Size(top_cells) * height, whole_width)
+        stacked = op.Reshape(op.Transpose(bands, perm=[1, 2, 0, 3, 4]), stacked_shape)
+        return joined(stacked, top_cells * patch, height, whole_height, axis=2)
+
+    return in_tiles
+
+
+@script(here, default_opset=op)
+def enlarged(images: Images, like: Images, factor: INT64):
+    """`refinement.enlarged`: images larger, and without what lies beyond the size of others."""
+    sizes = op.Concat(op.Shape(images, end=2), op.Shape(images, start=2) * factor, axis=0)
+    larger = op.Resize(images, None, None, sizes, mode="linear", coordinate_transformation_mode="half_pixel")
+    return op.Slice(larger, [0, 0], op.Shape(like, start=2), [2, 3])
 
 
 @script(here, default_opset=op)
@@ -202,17 +231,20 @@ def composition(numbers: Composition) -> ModelProto:
     """The graph around the parts: `infrared`, `visible` and `fused`, all `(B, 1, H, W)` luminance in [0, 1].
 
     Its parts are `Network`, `(N, 2, h, w)` pairs to `(N, C, h, w)` maps, the first of which is decoded; `Refine`, maps
-    and pairs to fused; under `coarse_factor` also `TakeCoarseStructure`, decoded and coarse to decoded.
+    and pairs to fused; under `coarse_factor` also `TakeCoarseStructure`, decoded and coarse of one size to decoded.
     """
     patch_size, tile_overlap = numbers.patch_size, numbers.tile_overlap
     tile_side = numbers.tile_size or WHOLE_IMAGE
-    kernel = [numbers.coarse_factor or 1] * 2
+    coarse_factor = numbers.coarse_factor or 1
+    kernel = [coarse_factor] * 2
+    in_tiles = through_tiles(network if numbers.coarse_factor is None else network_in_levels)
 
     @script(here, default_opset=op)
     def fuse(infrared: Luminance, visible: Luminance) -> Luminance:
         patch, side = op.Constant(value_int=patch_size), op.Constant(value_int=tile_side)
         pair = op.Concat(infrared, visible, axis=1)
-        maps = in_tiles(in_whole_patches(pair, patch), patch, side, op.Constant(value_int=tile_overlap))
+        alone = op.Cast(0, to=9)
+        maps = in_tiles(in_whole_patches(pair, patch), alone, patch, side, op.Constant(value_int=tile_overlap))
         fused = refined(maps, pair)
         return fused
 
@@ -237,13 +269,11 @@ def composition(numbers: Composition) -> ModelProto:
             level_pair = padded
             for _ in range(levels - level - 1):
                 level_pair = shrunk(level_pair, patch, kernel=kernel)
-            finer = in_tiles(level_pair, patch, side, overlap)
-            decoded = finer[:, 0:1]
-            if level > 0:  # noqa: SIM108  (onnxscript knows no conditional expression)
-                taken = parts.TakeCoarseStructure(decoded, maps[:, 0:1])
-            else:
-                taken = op.Identity(decoded)
-            maps = op.Concat(taken, finer[:, 1:], axis=1)
+            # of the smallest level nothing is taken, and any channel may stand there
+            coarse = level_pair[:, 0:1]
+            if level > 0:
+                coarse = enlarged(maps[:, 0:1], level_pair, op.Constant(value_int=coarse_factor))
+            maps = in_tiles(op.Concat(level_pair, coarse, axis=1), level > 0, patch, side, overlap)
 
         fused = refined(maps, pair)
         return fused

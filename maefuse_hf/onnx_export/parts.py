@@ -17,7 +17,7 @@ from ..refinement import take_coarse_structure
 OPSET = 20
 """Version of ONNX's operators: the first with GELU."""
 
-EXAMPLE_IMAGES, EXAMPLE_CELLS, EXAMPLE_COARSE_CELLS = 3, (3, 5), (2, 7)
+EXAMPLE_IMAGES, EXAMPLE_CELLS = 3, (3, 5)
 """How many images are traced, and how many cells high and wide they are; the graph takes any number and size."""
 
 MOST_IMAGES, MOST_CELLS = 1 << 16, 1 << 12
@@ -40,14 +40,14 @@ class Network(nn.Module):
 
 
 class TakeCoarseStructure(nn.Module):
-    """`take_coarse_structure` with a model's numbers: `(B, 1, H, W)` and `(B, 1, h, w)` to `(B, 1, H, W)`."""
+    """`take_coarse_structure` with a model's number: two `(B, 1, H, W)` to one."""
 
-    def __init__(self, factor: int, sigma: float) -> None:
+    def __init__(self, sigma: float) -> None:
         super().__init__()
-        self.factor, self.sigma = factor, sigma
+        self.sigma = sigma
 
     def forward(self, decoded: Tensor, coarse: Tensor) -> Tensor:
-        return take_coarse_structure(decoded, coarse, self.factor, self.sigma)
+        return take_coarse_structure(decoded, coarse, self.sigma)
 
 
 class Refine(nn.Module):
@@ -66,7 +66,7 @@ def export_network(model: MaeFuseModel) -> ModelProto:
     """The network, as `Network`."""
     rows, columns = (cells * model.patch_size for cells in EXAMPLE_CELLS)
     pairs = torch.rand(EXAMPLE_IMAGES, 2, rows, columns)
-    return exported(Network(model), [pairs], [whole_cells(model.patch_size, "")])
+    return exported(Network(model), [pairs], [whole_cells(model.patch_size)])
 
 
 def export_surroundings(model: MaeFuseModel) -> dict[str, ModelProto]:
@@ -79,16 +79,15 @@ def export_surroundings(model: MaeFuseModel) -> dict[str, ModelProto]:
     pixels |= {axis: Dim(name, max=MOST_CELLS * model.patch_size) for axis, name in ((2, "rows"), (3, "columns"))}
     parts = {"Refine": exported(Refine(model), [maps, pairs], [pixels, pixels])}
     if model.config.coarse_factor is not None:
-        part = TakeCoarseStructure(model.config.coarse_factor, model.config.coarse_sigma)
-        coarse = torch.rand(EXAMPLE_IMAGES, 1, *(cells * model.patch_size for cells in EXAMPLE_COARSE_CELLS))
-        sizes = [whole_cells(model.patch_size, name) for name in ("", "coarse_")]
-        parts["TakeCoarseStructure"] = exported(part, [maps[:, :1].clone(), coarse], sizes)
+        part, decoded = TakeCoarseStructure(model.config.coarse_sigma), maps[:, :1].clone()
+        sizes = [whole_cells(model.patch_size)] * 2
+        parts["TakeCoarseStructure"] = exported(part, [decoded, torch.rand_like(decoded)], sizes)
     return parts
 
 
-def whole_cells(patch_size: int, kind: str) -> dict[int, Any]:
+def whole_cells(patch_size: int) -> dict[int, Any]:
     """That images are of any number, and of any size of whole cells."""
-    rows, columns = (Dim(f"{kind}{name}", max=MOST_CELLS) for name in ("cell_rows", "cell_columns"))
+    rows, columns = (Dim(name, max=MOST_CELLS) for name in ("cell_rows", "cell_columns"))
     return {0: Dim("images", max=MOST_IMAGES), 2: patch_size * rows, 3: patch_size * columns}
 
 
