@@ -134,15 +134,16 @@ def as_list(measure: Callable[[], Row]) -> list[Row]:
 
 
 def tiles_at_once(setting: Setting) -> Sequence[Case]:
-    """The largest batch with more tiles worked on together than the package does."""
+    """The largest batch by how many tiles are worked on together."""
     bench = Bench(setting)
 
     def measure(model: str, precision: Precision, count: int) -> list[Row]:
-        before, tiles.TILES_AT_ONCE = tiles.TILES_AT_ONCE, count
+        before = tiles.tiles_at_once
+        tiles.tiles_at_once = lambda device: count
         try:
             return [bench.forward(model, precision, max(setting.batches)) | {"tiles at once": count}]
         finally:
-            tiles.TILES_AT_ONCE = before
+            tiles.tiles_at_once = before
 
     return [
         Case(f"{model}, {precision.name}, {count} tiles at once", partial(measure, model, precision, count))

@@ -23,7 +23,7 @@ pre { overflow-x: auto }
 
 TITLE = "The paper's experiments, repeated"
 NOT_TRIED = (
-    "Not tried, for want of the hardware: CUDA, several GPUs or machines (`training/configs/accelerate/`), fp16, "
+    "Not tried here: CUDA ([gpu.md](gpu.md) has it), several GPUs or machines (`training/configs/accelerate/`), fp16, "
     "FlashAttention; ViT-MAE-Large and the paper's full images. The same command runs on one GPU; "
     "`training.batch_size`, `training.data.crop_size`, `steps_per_epoch` and `model` make it the paper's size."
 )
