@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -11,7 +12,9 @@ from conftest import BROWSER_OPTIONS, watched_page
 from PIL import Image
 
 from maefuse_hf import MaeFuseImageProcessor
+from maefuse_hf.cli import main
 from maefuse_hf.example_scene.scene import render_example_pair
+from maefuse_hf.inference.checkpoint import load_checkpoint
 from maefuse_hf.inference.pair_fusion import fuse_pair
 
 pytestmark = pytest.mark.browser
@@ -46,12 +49,18 @@ def folder(exported, tmp_path_factory):
     return page
 
 
-@pytest.fixture(scope="module")
-def server(folder):
+@contextmanager
+def served(folder):
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
         server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def server(folder):
+    with served(folder) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +70,18 @@ def browser(launch):
     browser.close()
 
 
-@pytest.fixture
-def page(browser, server):
+@contextmanager
+def opened(browser, server):
     """The page, see `watched_page`."""
     url = f"http://127.0.0.1:{server.server_port}/"
     context = browser.new_context(accept_downloads=True, permissions=["camera"])
     with watched_page(context, url, PATIENCE_MS) as page:
+        yield page
+
+
+@pytest.fixture
+def page(browser, server):
+    with opened(browser, server) as page:
         yield page
 
 
@@ -100,10 +115,10 @@ def fuse(page):
     return Image.open(download.value.path())
 
 
-def difference_from_python(image, model):
+def difference_from_python(image, model, processor=PROCESSOR):
     """In grey levels, of what Python makes of the pair."""
     assert image.format == "PNG"
-    expected = fuse_pair(model, PROCESSOR, *render_example_pair(*SIZE)).image
+    expected = fuse_pair(model, processor, *render_example_pair(*SIZE)).image
     return np.abs(np.asarray(image.convert("RGB")).astype(int) - np.asarray(expected).astype(int))
 
 
@@ -119,6 +134,16 @@ def test_the_fused_image_is_pythons(page, files, exported, tmp_path):
 
     page.locator("#slider").fill("20")
     assert page.locator("#compare").evaluate("one => one.style.getPropertyValue('--at')") == "20%"
+
+
+def test_with_weights_that_ship(browser, files, tmp_path):
+    name = "maefuse-tiny"
+    assert main(["export", "browser", str(tmp_path), "--model", name, "--precision", "float32"]) == 0
+    with served(tmp_path) as server, opened(browser, server) as page:
+        choose(page, "infrared", files / "infrared.png")
+        choose(page, "visible", files / "visible.png")
+        difference = difference_from_python(fuse(page), *load_checkpoint(name, "cpu"))
+    assert difference.max() <= 1 and (difference > 0).mean() < 1e-3
 
 
 def test_offline_once_it_has_fused(page, server, files):

@@ -269,10 +269,11 @@ def composition(numbers: Composition) -> ModelProto:
             level_pair = padded
             for _ in range(levels - level - 1):
                 level_pair = shrunk(level_pair, patch, kernel=kernel)
-            # of the smallest level nothing is taken, and any channel may stand there
-            coarse = level_pair[:, 0:1]
             if level > 0:
                 coarse = enlarged(maps[:, 0:1], level_pair, op.Constant(value_int=coarse_factor))
+            else:
+                # the smallest level takes nothing, and any channel may stand there
+                coarse = level_pair[:, 0:1]
             maps = in_tiles(op.Concat(level_pair, coarse, axis=1), level > 0, patch, side, overlap)
 
         fused = refined(maps, pair)
