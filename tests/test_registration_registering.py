@@ -167,10 +167,10 @@ def test_orientation_of_a_slope_is_its_doubled_angle_for_both_signs():
     rows, columns = np.mgrid[:40, :40].astype(np.float32)
     slope = 3 * (np.cos(0.4) * columns + np.sin(0.4) * rows) + 50
     for image in (slope, 255 - slope):
-        field = orientation_field(image.astype(np.float32))[15:25, 15:25]
+        field = orientation_field(image.astype(np.float32), 1.5)[15:25, 15:25]
         assert np.angle(field) == pytest.approx(np.full((10, 10), 0.8), abs=1e-3)
-        # as strong as its surroundings: 9 / (9 + 9 + 0.3²)
-        assert np.abs(field) == pytest.approx(np.full((10, 10), 9 / 18.09), abs=0.01)
+        # as strong as its surroundings: 9 / (9 + 9 + 1²)
+        assert np.abs(field) == pytest.approx(np.full((10, 10), 9 / 19), abs=0.01)
     assert np.angle(turned(field, 0.1)) == pytest.approx(np.full((10, 10), 1.0), abs=1e-3)
 
 

@@ -14,6 +14,9 @@ from .search_range import SearchRange
 LONG_SIDE = 160
 """The photo's longer side in the search, in pixels."""
 
+SMOOTHING = 1.0
+"""Standard deviation of the Gaussian before the gradient, in these pixels. Less needs a finer grid."""
+
 PEAKS = 3
 """Places that one scale and turn may propose."""
 
@@ -41,14 +44,14 @@ def coarse_candidates(
         infrared, visible: (h, w) and (H, W) float32 in grey values.
     """
     photo, to_photo = resized(visible, min(1, LONG_SIDE / max(visible.shape)))
-    photo_field = orientation_field(photo)
+    photo_field = orientation_field(photo, SMOOTHING)
     size = infrared.shape[1], infrared.shape[0]
     middle = np.array(size) / 2
     spectra: dict[tuple[int, int], PhotoSpectra] = {}
     found = []
     for share in search.scales():
         smaller, to_smaller = resized(infrared, share * photo.shape[1] / infrared.shape[1])
-        field = orientation_field(smaller)
+        field = orientation_field(smaller, SMOOTHING)
         for angle in search.angles():
             turn, size = turn_in_frame(angle, smaller.shape[::-1])
             moved = turned(warp_field(field, turn, size), angle)

@@ -7,47 +7,42 @@ import numpy as np
 
 from .agreement import local_shifts
 from .coarse import coarse_candidates
-from .fine import EdgeMatch, climb
+from .fine import Pair, PartLikelihood, climb
 from .geometry import corner_distance
 from .search_range import SearchRange
 
-START_SIDE, FINE_SIDE, FINEST_SIDE = 160, 320, 640
-"""The photo's longer side at which candidates are compared, and at which the best is made exact; the last for photos
-of at least twice that."""
+FINE_SIDE, FINEST_SIDE = 320, 640
+"""The photo's longer side at which transforms are made exact; the latter for photos of at least twice that, at last."""
 
-START_POINTS = 5_000
-"""How many of infrared's pixels are compared for a candidate."""
+FAR, CLOSE = 16, 8
+"""How far parts look for their places from a place of the coarse search, and from one that was made exact before, in
+these pixels."""
 
-Pair = tuple[np.ndarray, np.ndarray]
-"""Infrared (h, w) and visible (H, W), float32 in grey values."""
+ROUNDS = 3
+"""How often parts look again from the place that they led to."""
 
 
 def estimate(infrared: np.ndarray, visible: np.ndarray, model: str, search: SearchRange) -> np.ndarray | None:
     """The best transform of one pair; None where the search finds no place."""
-    size = infrared.shape[1], infrared.shape[0]
-    unit = max(size) / 80
+    pair = infrared, visible
     climbed = []
     for candidate in coarse_candidates(infrared, visible, search):
-        match = EdgeMatch(infrared, visible, candidate.transform, START_SIDE, START_POINTS)
-        transform, _ = climb([match], candidate.transform, size, "similarity", unit)
-        climbed.append((match.significance(transform), transform))
+        transform, _ = climb([pair], candidate.transform, "similarity", FINE_SIDE, FAR)
+        climbed.append(climb([pair], transform, "similarity", FINE_SIDE, CLOSE))
     if not climbed:
         return None
-    _, best = max(climbed, key=lambda found: found[0])
-    return exact([(infrared, visible)], best, model)
+    best, _ = max(climbed, key=lambda found: found[1])
+    return exact([pair], best, model)
 
 
 def exact(pairs: Sequence[Pair], start: np.ndarray, model: str) -> np.ndarray:
-    """A transform near `start` under which the pairs agree best, at the fine working sizes."""
-    size, photo_side = (pairs[0][0].shape[1], pairs[0][0].shape[0]), max(pairs[0][1].shape)
-    transform = start
-    sides = (FINE_SIDE, FINEST_SIDE) if photo_side >= 2 * FINEST_SIDE else (FINE_SIDE,)
-    for side in sides:
-        unit = max(size) / side
-        steps = ("similarity", model) if side == FINE_SIDE and model != "similarity" else (model,)
-        for step in steps:
-            matches = [EdgeMatch(*pair, transform, side) for pair in pairs]
-            transform, _ = climb(matches, transform, size, step, unit)
+    """A transform near `start` that the pairs' parts find likeliest, at the fine working sizes."""
+    transform, reach = start, FAR if model == "homography" else CLOSE
+    large = max(pairs[0][1].shape) >= 2 * FINEST_SIDE
+    for side in (FINE_SIDE, FINEST_SIDE) if large else (FINE_SIDE,):
+        for _ in range(ROUNDS):
+            transform, _ = climb(pairs, transform, model, side, reach)
+            reach = CLOSE
     return transform
 
 
@@ -62,11 +57,12 @@ def largest_group(
     return max(groups.values(), key=lambda group: (len(group), sum(scores[index] for index in group)))
 
 
-def alike(infrared: np.ndarray, visible: np.ndarray, transform: np.ndarray) -> float:
-    """The share of a pair's parts that agree with a transform."""
-    return local_shifts(infrared, visible, transform).agreement
+def support(infrared: np.ndarray, visible: np.ndarray, transform: np.ndarray) -> tuple[float, float]:
+    """The share of a pair's parts that agree with a transform, and their evidence for it (`PartLikelihood`)."""
+    shifts = local_shifts(infrared, visible, transform)
+    return shifts.agreement, PartLikelihood(shifts, transform)(transform)
 
 
 def correlation(pairs: Sequence[Pair], transform: np.ndarray) -> float:
-    """How well the pairs' orientations correlate under a transform, on average."""
-    return float(np.mean([EdgeMatch(*pair, transform, FINE_SIDE)(transform) for pair in pairs]))
+    """How well the orientations of the pairs' parts correlate under a transform, on average."""
+    return float(np.mean([local_shifts(*pair, transform).correlation for pair in pairs]))

@@ -1,5 +1,5 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
-"""A transform made exact: infrared's clearest edges, carried to the photo, against the photo's orientations there."""
+"""A transform made exact: the one that the most parts of the images find likely, each by its own correlations."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,112 +7,113 @@ import cv2
 import numpy as np
 from scipy import optimize
 
-from .geometry import corners, scale_and_angle, shift, similarity, transformed
-from .orientation import orientation_field, resized
+from .agreement import LocalShifts, local_shifts
+from .geometry import closest_similarity, corners, transformed
 
-POINTS = 20_000
-"""How many of infrared's pixels are compared where a transform is made exact."""
+SHARPNESS = 8.0
+"""By how much a part's logarithmic likelihood grows with its correlation."""
 
-LEAST_INSIDE = 0.4
-"""Share of these that must lie in the photo."""
+STRAYS = 0.2
+"""Share of the parts that may lie anywhere: they show what is nearer or farther, or seen in one image only."""
 
-ROUNDS = {"similarity": 300, "homography": 900}
+BENT = 0.01
+"""How far a homography's corners are expected to lie from a similarity's, as a share of infrared's width: the standard
+deviation in each direction. Eight numbers follow parallax where nothing holds them back."""
+
+LOOKS = {"similarity": 300, "homography": 1200}
 """How often the optimiser may look at a transform."""
 
+MARGIN = 2
+"""How many values a cubic interpolation needs beside a part's own."""
 
-class EdgeMatch:
-    """How well a pair's orientations agree under a transform, at one working size.
+Pair = tuple[np.ndarray, np.ndarray]
+"""Infrared (h, w) and visible (H, W), float32 in grey values."""
+
+
+class PartLikelihood:
+    """How much more likely than chance the parts find a transform.
+
+    A part's likelihood of a shift is p = exp(`SHARPNESS` · correlation), divided by its mean over all shifts within
+    reach; with strays, log((1 − `STRAYS`) p + `STRAYS`). No part can say much against a transform.
 
     Args:
-        infrared, visible: (h, w) and (H, W) float32 in grey values.
-        start: a transform near the ones that will be asked for.
-        long_side: the photo's longer side at which is compared, in pixels.
-        points: how many of infrared's pixels are compared, those of the strongest orientation.
+        shifts: what the parts say near the transform `start`, (3, 3).
     """
 
-    def __init__(
-        self, infrared: np.ndarray, visible: np.ndarray, start: np.ndarray, long_side: int, points: int = POINTS
-    ) -> None:
-        factor = min(1, long_side / max(visible.shape))
-        self.size = infrared.shape[::-1]
-        self.centre = np.array(self.size) / 2
-        photo, self.to_photo = resized(visible, factor)
-        smaller, to_smaller = resized(infrared, min(1, factor * scale_and_angle(start, self.centre)[0]))
-        field, self.photo_size = orientation_field(photo), np.array(photo.shape[::-1])
-        self.photo_field = np.dstack([field.real, field.imag])
-        infrared_field = orientation_field(smaller)
-        strength = np.abs(infrared_field).ravel()
-        strongest = np.argsort(-strength, kind="stable")[:points]
-        rows, columns = np.unravel_index(strongest, infrared_field.shape)
-        self.places = transformed(np.linalg.inv(to_smaller), np.stack([columns, rows], axis=1) + 0.5)
-        self.values, self.energies = infrared_field.ravel()[strongest], strength[strongest] ** 2
-
-    def targets(self, transform: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Where infrared's pixels lie in the photo, (N, 2) from its first pixel's centre, and which lie inside."""
-        targets = (transformed(self.to_photo @ transform, self.places) - 0.5).astype(np.float32)
-        return targets, np.all((targets >= 0) & (targets <= self.photo_size - 1), axis=1)
-
-    def significance(self, transform: np.ndarray) -> float:
-        """The correlation times the root of the overlap's share of the photo, to compare places with."""
-        area = np.prod(self.size) * (scale_and_angle(self.to_photo @ transform, self.centre)[0]) ** 2
-        overlap = area * self.targets(transform)[1].mean() / np.prod(self.photo_size)
-        return self(transform) * float(np.sqrt(overlap))
+    def __init__(self, shifts: LocalShifts, start: np.ndarray) -> None:
+        self.places, self.step = shifts.places, shifts.step
+        self.sources = transformed(np.linalg.inv(start), shifts.places)
+        likelihood = np.exp(SHARPNESS * shifts.correlations)
+        likelihood /= likelihood.mean(axis=(1, 2), keepdims=True)
+        logarithms = np.log((1 - STRAYS) * likelihood + STRAYS)
+        self.reach = shifts.correlations.shape[1] // 2
+        # one below the other, with margins that keep a cubic interpolation to its own part
+        stacked = np.pad(logarithms, ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN)), mode="edge")
+        self.first_rows = np.arange(len(stacked)) * stacked.shape[1]
+        self.stacked = stacked.reshape(-1, stacked.shape[2]).astype(np.float32)
 
     def __call__(self, transform: np.ndarray) -> float:
-        """Normalised correlation in [-1, 1]; -1 where too little of infrared lies in the photo."""
-        targets, inside = self.targets(transform)
-        if inside.mean() < LEAST_INSIDE:
-            return -1.0
-        across, down = np.ascontiguousarray(targets.T)[:, None]
-        seen = cv2.remap(self.photo_field, across, down, cv2.INTER_LINEAR)[0][inside]
-        own = self.values[inside] * np.exp(2j * scale_and_angle(transform, self.centre)[1])
-        products = (own.real * seen[:, 0] + own.imag * seen[:, 1]).sum()
-        energy = (seen**2).sum() * self.energies[inside].sum()
-        return float(products / np.sqrt(energy)) if energy > 0 else -1.0
+        """The sum over the parts; 0 is what chance gives."""
+        if not len(self.places):
+            return 0.0
+        steps = (transformed(transform, self.sources) - self.places) / self.step
+        across, down = (steps.clip(-self.reach, self.reach) + self.reach + MARGIN).astype(np.float32).T
+        rows = (down + self.first_rows).astype(np.float32)
+        return float(cv2.remap(self.stacked, across[None].copy(), rows[None], cv2.INTER_CUBIC).sum())
 
 
-def climb(
-    matches: Sequence[Callable[[np.ndarray], float]],
-    start: np.ndarray,
-    size: tuple[int, int],
-    model: str,
-    unit: float,
-) -> tuple[np.ndarray, float]:
-    """The transform near `start` under which pairs agree best on average, by Powell's method, and how well they do.
+def climb(pairs: Sequence[Pair], start: np.ndarray, model: str, long_side: int, reach: int) -> tuple[np.ndarray, float]:
+    """The transform near `start` that the parts of all pairs find likeliest, by Powell's method, and how likely.
 
     Args:
-        matches: one for each pair.
+        pairs: of the same two sizes.
         start: (3, 3), infrared to photo.
-        size: infrared's (width, height).
-        model: `similarity` or `homography`.
-        unit: how far a first step moves infrared's corners, in its pixels.
+        model: `similarity` or `homography`; the latter is held to `BENT`.
+        long_side: the photo's longer side at which parts are compared, in pixels.
+        reach: how far from `start` they look, in these pixels.
     """
-    move = corner_moves(size) if model == "homography" else similar_moves(size)
-    found = optimize.minimize(
-        lambda steps: -np.mean([match(start @ move(steps * unit)) for match in matches]),
-        np.zeros(8 if model == "homography" else 4),
-        method="Powell",
-        options={"xtol": 0.02, "ftol": 1e-5, "maxfev": ROUNDS[model]},
-    )
-    return start @ move(found.x * unit), float(-found.fun)
+    size = pairs[0][0].shape[1], pairs[0][0].shape[0]
+    parts = [PartLikelihood(local_shifts(*pair, start, long_side, reach), start) for pair in pairs]
+    move = moves(size, start, model, float(parts[0].step[0]))
+
+    def unlikeliness(steps: np.ndarray) -> float:
+        transform = move(steps)
+        return (bent(transform, size) / BENT) ** 2 / 2 - sum(part(transform) for part in parts)
+
+    count = 4 if model == "similarity" else 8
+    options = {"xtol": 0.02, "ftol": 1e-6, "maxfev": LOOKS[model]}
+    found = optimize.minimize(unlikeliness, np.zeros(count), method="Powell", options=options)
+    return move(found.x), float(-found.fun)
 
 
-def similar_moves(size: tuple[int, int]) -> Callable[[np.ndarray], np.ndarray]:
-    """Four steps in pixels (shift across and down, growth and turn at the corners) to a similarity of infrared."""
-    radius = np.hypot(*size) / 2
+def moves(size: tuple[int, int], start: np.ndarray, model: str, step: float) -> Callable[[np.ndarray], np.ndarray]:
+    """Four numbers to a similarity near `start`, eight to a homography.
+
+    The first four shift, scale and turn, the others are orthogonal to them: pixels of infrared's corners in the photo,
+    in units of `step`.
+    """
+    places = corners(size)
+    across, down = (places - places.mean(axis=0)).T
+    similar = [np.tile((1, 0), 4), np.tile((0, 1), 4), np.stack([across, down], 1), np.stack([-down, across], 1)]
+    modes = np.linalg.qr(np.stack([mode.ravel() for mode in similar], axis=1), mode="complete")[0]
+    targets = transformed(start, places)
 
     def move(steps: np.ndarray) -> np.ndarray:
-        middle = similarity(np.exp(steps[2] / radius), steps[3] / radius)
-        return shift(size[0] / 2 + steps[0], size[1] / 2 + steps[1]) @ middle @ shift(-size[0] / 2, -size[1] / 2)
+        moved = targets + step * (modes[:, : len(steps)] @ steps).reshape(4, 2)
+        if model == "similarity":
+            return closest_similarity(places, moved)
+        return cv2.getPerspectiveTransform(places.astype(np.float32), moved.astype(np.float32))
 
     return move
 
 
-def corner_moves(size: tuple[int, int]) -> Callable[[np.ndarray], np.ndarray]:
-    """Eight steps in pixels, two a corner, to a homography of infrared."""
-    places = corners(size).astype(np.float32)
+def bent(transform: np.ndarray, size: tuple[int, int]) -> float:
+    """How far a transform moves infrared's corners from the closest similarity's, as a share of infrared's width.
 
-    def move(steps: np.ndarray) -> np.ndarray:
-        return cv2.getPerspectiveTransform(places, places + steps.reshape(4, 2).astype(np.float32))
-
-    return move
+    The root of the sum over both directions of all four.
+    """
+    places = corners(size)
+    targets = transformed(transform, places)
+    similar = closest_similarity(places, targets)
+    width = np.hypot(similar[0, 0], similar[1, 0]) * size[0]
+    return float(np.linalg.norm(targets - transformed(similar, places)) / width)

@@ -51,3 +51,11 @@ def nearest_similarity(transform: np.ndarray, place: np.ndarray) -> np.ndarray:
     """The similarity that moves, scales and turns what lies at a place (x, y) as a transform does."""
     target = transformed(transform, place[None])[0]
     return shift(*target) @ similarity(*scale_and_angle(transform, place)) @ shift(*-place)
+
+
+def closest_similarity(places: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """The similarity that takes (N, 2) places to (N, 2) targets with the least squared error."""
+    middle, there = places.mean(axis=0), targets.mean(axis=0)
+    before, after = ((points - centre) @ (1, 1j) for points, centre in ((places, middle), (targets, there)))
+    factor = (after * before.conj()).sum() / (np.abs(before) ** 2).sum()
+    return shift(*there) @ similarity(np.abs(factor), np.angle(factor)) @ shift(*-middle)

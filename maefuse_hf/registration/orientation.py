@@ -10,28 +10,26 @@ import numpy as np
 
 from .geometry import between_centres
 
-SMOOTHING = 1.5
-"""Standard deviation of the Gaussian before the gradient, in pixels."""
-
 NEIGHBOURHOOD = 6.0
 """Standard deviation, in pixels, of the surroundings that an edge is measured against."""
 
-NOISE = 0.3
+NOISE = 1.0
 """Gradient in grey values a pixel that counts as noise."""
 
 
-def orientation_field(image: np.ndarray) -> np.ndarray:
+def orientation_field(image: np.ndarray, smoothing: float) -> np.ndarray:
     """Each pixel's edge: the doubled angle of the gradient as phase, its strength beside its neighbours' as magnitude.
 
     z = g² / (|g|² + mean |g|² around + `NOISE`²), with the complex gradient g = g_x + i g_y.
 
     Args:
         image: (H, W) float32 in grey values, 0 to 255.
+        smoothing: standard deviation of the Gaussian before the gradient, in pixels.
 
     Returns:
         (H, W) complex64, |z| < 1.
     """
-    smooth = cv2.GaussianBlur(image, (0, 0), SMOOTHING, borderType=cv2.BORDER_REFLECT)
+    smooth = cv2.GaussianBlur(image, (0, 0), smoothing, borderType=cv2.BORDER_REFLECT)
     across, down = (
         cv2.Sobel(smooth, cv2.CV_32F, *order, scale=1 / 8, borderType=cv2.BORDER_REFLECT) for order in ((1, 0), (0, 1))
     )

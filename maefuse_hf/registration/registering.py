@@ -12,7 +12,11 @@ from .rig import MODELS, Rig
 from .search_range import SearchRange
 
 TRUSTED = 0.25
-"""Least score of a pair that is believed. Chosen on training pairs: `docs/registration.md`."""
+"""Least score of a pair that is believed."""
+
+EVIDENCE = 36.0
+"""Least evidence of a pair that is believed: a logarithm of how much likelier than chance its parts find the transform.
+Both were chosen on training pairs: `docs/experiments.md`."""
 
 SAME = 0.025
 """How far the estimates of two pairs of one rig may differ, as a share of the photo's longer side (parallax)."""
@@ -43,13 +47,15 @@ class Registration:
         rig: the transform with both sizes; `rig.score` is the share of the images' parts that agree with it.
         trusted: whether that is enough.
         used: which of the pairs it was made from.
-        correlation: of the orientations under it, in [-1, 1].
+        correlation: of the parts' orientations under it, in [-1, 1].
+        evidence: the logarithm of how much likelier than chance a pair's parts find it, on average over the pairs.
     """
 
     rig: Rig
     trusted: bool
     used: tuple[int, ...]
     correlation: float
+    evidence: float
 
 
 class RegistrationRefusedError(ValueError):
@@ -71,8 +77,9 @@ def register(
     """Find where an infrared image lies in a photo.
 
     Coarse: the correlation of edge orientations, blind to which side of an edge is bright, over all shifts for a grid
-    of scales and turns (`coarse.py`). Fine: Powell's method from the best places (`fine.py`). The score is the share
-    of the images' parts that, each for itself, find the same place (`agreement.py`).
+    of scales and turns (`coarse.py`). Fine: from the best places, the transform that the images' parts find likeliest,
+    each by its own correlations (`fine.py`). The score is the share of the parts that, each for itself, find the same
+    place (`agreement.py`).
 
     Args:
         infrared: (h, w) real numbers.
@@ -81,7 +88,7 @@ def register(
         search: what is looked for; by default infrared covers 0.7 to 1.2 of the photo's width, turned by up to 6°.
 
     Raises:
-        RegistrationRefusedError: an image is even, or the score is too low. It is a `ValueError`.
+        RegistrationRefusedError: an image is even, or score or evidence is too low. It is a `ValueError`.
         ValueError: an array of other dimensions or with values that are not finite, or an unknown model.
     """
     return register_pairs([(infrared, visible)], model, search)
@@ -109,7 +116,7 @@ def register_pairs(
     if not pairs:
         raise ValueError("No pair was given; at least one is needed.")
     require_opencv()
-    from .estimation import alike, correlation, estimate, exact, largest_group
+    from .estimation import correlation, estimate, exact, largest_group, support
 
     greys = [(grey_values(infrared, "infrared"), grey_values(visible, "visible")) for infrared, visible in pairs]
     sizes = {(infrared.shape[::-1], visible.shape[::-1]) for infrared, visible in greys}
@@ -119,21 +126,22 @@ def register_pairs(
             "the same settings."
         )
     (size, photo_size), search = sizes.pop(), search or SearchRange()
-    alone = [estimate(*pair, model, search) for pair in tqdm(greys, unit="pair", disable=not progress)]
-    found = {index: transform for index, transform in enumerate(alone) if transform is not None}
+    estimates = [estimate(*pair, model, search) for pair in tqdm(greys, unit="pair", disable=not progress)]
+    found = {index: transform for index, transform in enumerate(estimates) if transform is not None}
     if not found:
         raise RegistrationRefusedError("No place of infrared in the photo was found.", advice=HELP)
-    scores = {index: alike(*greys[index], transform) for index, transform in found.items()}
+    alone = {index: support(*greys[index], transform) for index, transform in found.items()}
+    scores = {index: score for index, (score, _) in alone.items()}
     used = largest_group(found, scores, size, SAME * max(photo_size))
     best = max(used, key=lambda index: scores[index])
     transform, pairs_used = found[best], [greys[index] for index in used]
     if len(used) > 1:
         transform = exact(pairs_used, transform, model)
-    score = float(np.mean([alike(*pair, transform) for pair in pairs_used]))
-    confirmed = scores[best] >= TRUSTED or len(used) >= 3
+    score, evidence = np.mean([support(*pair, transform) for pair in pairs_used], axis=0).tolist()
+    confirmed = len(used) >= 3 or any(scores[index] >= TRUSTED and alone[index][1] >= EVIDENCE for index in used)
     trusted = confirmed and 2 * len(used) >= len(pairs)
     rig = as_rig(size, photo_size, transform, model, score, len(used))
-    registration = Registration(rig, trusted, tuple(used), correlation(pairs_used, transform))
+    registration = Registration(rig, trusted, tuple(used), correlation(pairs_used, transform), evidence)
     if not trusted:
         raise RegistrationRefusedError(refusal(registration, len(pairs)), registration, HELP)
     return registration
@@ -147,14 +155,16 @@ def require_opencv() -> None:
 
 def refusal(registration: Registration, count: int) -> str:
     """Why the best transform is not trusted."""
+    score, evidence = registration.rig.score, registration.evidence
     if count == 1:
         return (
-            f"The registration is not trusted: its score is {registration.rig.score:.2f}, and {TRUSTED:.2f} is needed."
+            f"The registration is not trusted: its score is {score:.2f}, and {TRUSTED:.2f} is needed; its evidence is "
+            f"{evidence:.0f}, and {EVIDENCE:.0f} is needed."
         )
     return (
         f"The registration is not trusted: {len(registration.used)} of {count} pairs agree with each other, at a score "
-        f"of {registration.rig.score:.2f}. Half of the pairs are needed, at least three of them or one that scores "
-        f"{TRUSTED:.2f} alone."
+        f"of {score:.2f}. Half of the pairs are needed, at least three of them or one that alone has a score of "
+        f"{TRUSTED:.2f} and an evidence of {EVIDENCE:.0f}."
     )
 
 
