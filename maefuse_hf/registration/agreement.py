@@ -121,10 +121,10 @@ def part_correlations(parts: np.ndarray, surroundings: np.ndarray) -> np.ndarray
     side = surroundings.shape[1]
     frame, shape = side - CELL + 1, 2 * [fft.next_fast_len(side)]
     weights = np.outer(*2 * [np.hanning(CELL + 2)[1:-1]]).astype(np.float32)
-    weighted = parts * weights
-    products = fft.ifft2(fft.fft2(surroundings, shape) * fft.fft2(weighted, shape).conj()).real
-    energies = fft.irfft2(fft.rfft2(np.abs(surroundings) ** 2, shape) * fft.rfft2(weights**2, shape).conj(), shape)
-    own = (np.abs(weighted) ** 2).sum(axis=(1, 2), keepdims=True)
+    seen = fft.rfft2(weights, shape).conj()
+    products = fft.ifft2(fft.fft2(surroundings, shape) * fft.fft2(parts * weights, shape).conj()).real
+    energies = fft.irfft2(fft.rfft2(np.abs(surroundings) ** 2, shape) * seen, shape)
+    own = (np.abs(parts) ** 2 * weights).sum(axis=(1, 2), keepdims=True)
     # a part without edges gives no place: a hundredth is little beside any edge's energy
     scores = products / np.sqrt(np.maximum(energies, 0) * own + 0.01)
     return scores[:, :frame, :frame]

@@ -10,7 +10,7 @@ from scipy import optimize
 from .agreement import LocalShifts, local_shifts
 from .geometry import closest_similarity, corners, transformed
 
-SHARPNESS = 8.0
+SHARPNESS = 14.0
 """By how much a part's logarithmic likelihood grows with its correlation."""
 
 STRAYS = 0.2
@@ -74,6 +74,8 @@ def climb(pairs: Sequence[Pair], start: np.ndarray, model: str, long_side: int, 
     """
     size = pairs[0][0].shape[1], pairs[0][0].shape[0]
     parts = [PartLikelihood(local_shifts(*pair, start, long_side, reach), start) for pair in pairs]
+    if not any(len(part.places) for part in parts):
+        return start, 0.0
     move = moves(size, start, model, float(parts[0].step[0]))
 
     def unlikeliness(steps: np.ndarray) -> float:

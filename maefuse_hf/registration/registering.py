@@ -14,7 +14,7 @@ from .search_range import SearchRange
 TRUSTED = 0.25
 """Least score of a pair that is believed."""
 
-EVIDENCE = 36.0
+EVIDENCE = 34.0
 """Least evidence of a pair that is believed: a logarithm of how much likelier than chance its parts find the transform.
 Both were chosen on training pairs: `docs/experiments.md`."""
 
