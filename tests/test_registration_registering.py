@@ -100,6 +100,13 @@ def test_what_cannot_be_registered_is_refused_with_its_score(pair):
     assert isinstance(refused.value, ValueError)
 
 
+def test_parts_that_agree_need_evidence_too(pair, monkeypatch):
+    monkeypatch.setattr(registering, "EVIDENCE", 1e6)
+    with pytest.raises(RegistrationRefusedError, match=r"evidence is \d+, and 1000000 is needed") as refused:
+        register(*pair[:2], search=NARROW)
+    assert refused.value.registration.rig.score >= registering.TRUSTED
+
+
 @pytest.mark.parametrize("which", [0, 1])
 def test_an_even_image_is_refused(pair, which):
     images = [pair[0], pair[1]]
