@@ -13,6 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from maefuse_hf.colour import WHITE
 from maefuse_hf.refinement import gaussian_blur
 
 Damage = Callable[[Tensor, torch.Generator], Tensor]
@@ -20,9 +21,6 @@ Damage = Callable[[Tensor, torch.Generator], Tensor]
 INFRARED, VISIBLE = 0, 1
 
 SECOND_DAMAGE_PROBABILITY = 0.3
-
-WHITE = 255
-"""The largest value of 8 bits."""
 
 
 def uniform(low: float, high: float, random: torch.Generator) -> float:

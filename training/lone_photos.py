@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from maefuse_hf.colour import to_uint8
 from maefuse_hf.refinement import gaussian_blur
 from training.config import DataConfig
 from training.damages import log_uniform, uniform, whole
@@ -45,7 +46,7 @@ def even_infrared(height: int, width: int, seed: int) -> np.ndarray:
             warm = warm_thing(height, width, random)
             image = image + warm * (uniform(0.4, 1, random) - image)
     image = image + log_uniform(0.002, 0.02, random) * torch.randn(height, width, generator=random)
-    return (image.clamp(0, 1) * 255).round().byte().numpy()[None]
+    return to_uint8(image.numpy())[None]
 
 
 def warm_thing(height: int, width: int, random: torch.Generator) -> Tensor:
