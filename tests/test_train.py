@@ -15,6 +15,7 @@ import datasets
 import numpy as np
 import pytest
 import torch
+import yaml
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from PIL import Image
 from safetensors.torch import load_file
@@ -281,7 +282,7 @@ class TestProcesses:
     def test_two_machines_with_a_shared_folder_equal_two_processes_of_one(self, arguments, tmp_path):
         """Each machine has a working folder and a launcher of its own; they meet at a port."""
         shared, alone = tmp_path / "shared", tmp_path / "alone"
-        few = [*arguments, *short("decoder", "mfm_fuse"), "batch_size=4", "checkpoint_steps=2"]
+        few = [*arguments, *short("decoder", "mfm_fuse"), "batch_size=4", "checkpoint_steps=2", "mixed_precision=no"]
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -315,6 +316,16 @@ class TestProcesses:
         logs = [log.read_text() for _, _, log in machines]
         assert "decoder: 100%" in logs[0] and "decoder: 100%" not in logs[1]
         assert not any(list(folder.iterdir()) for _, folder, _ in machines)
+
+    @pytest.mark.parametrize(("own", "expected"), [([], "bf16"), (["mixed_precision=no"], "no")])
+    def test_autocast_is_the_launchers_unless_the_run_says_otherwise(
+        self, arguments, tmp_path, monkeypatch, capsys, own, expected
+    ):
+        # what `accelerate launch --mixed_precision bf16` sets for the script
+        monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+        run_here(monkeypatch, *arguments, *short("decoder"), *own, "--output_dir", tmp_path)
+        assert f"{expected} autocast" in capsys.readouterr().out
+        assert yaml.safe_load((tmp_path / "config.yaml").read_text())["mixed_precision"] == expected
 
     def test_accumulated_batches_equal_a_larger_one(self, arguments, trained, tmp_path, monkeypatch):
         accumulated = ["batch_size=4", "gradient_accumulation_steps=2"]

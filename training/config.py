@@ -10,6 +10,11 @@ def require(holds: bool, name: str, came: object, needed: str) -> None:
         raise ValueError(f"{name} is {came!r}; it must be {needed}. Change it in the YAML or on the command line.")
 
 
+def require_precision(name: str | None) -> None:
+    """Raise a `ValueError` unless autocast knows the precision, or is to be set up as the launcher says."""
+    require(name in (None, "no", "fp16", "bf16"), "mixed_precision", name, "no, fp16 or bf16, or left out")
+
+
 @dataclass(frozen=True)
 class OptimizerConfig:
     """AdamW and its schedule."""
@@ -129,14 +134,15 @@ class PretrainingConfig:
     """Share of the steps in which nothing is masked."""
     checkpoint_steps: int = 500
     """Steps between two saved states; the newest is resumed from."""
-    mixed_precision: str = "no"
-    """`no`, `fp16` or `bf16` autocast."""
+    mixed_precision: str | None = None
+    """`no`, `fp16` or `bf16` autocast; empty: as `accelerate launch` was told, or none."""
     seed: int = 0
 
     def __post_init__(self) -> None:
         whole = self.data.in_memory and not self.data.streaming and self.data.crops_per_pair is None
         require(whole, "data", self.data.pairs, "read into memory, without streaming or crops_per_pair, to pretrain")
         require(self.steps > 0, "steps", self.steps, "a positive number")
+        require_precision(self.mixed_precision)
         require(0 <= self.unmasked_share <= 1, "unmasked_share", self.unmasked_share, "between 0 and 1")
 
 
@@ -223,8 +229,8 @@ class TrainingConfig:
     """Batches whose gradients make one optimizer step."""
     gradient_checkpointing: bool = False
     """Compute activations again in the backward pass instead of keeping them: less memory, more time."""
-    mixed_precision: str = "no"
-    """`no`, `fp16` or `bf16` autocast."""
+    mixed_precision: str | None = None
+    """`no`, `fp16` or `bf16` autocast; empty: as `accelerate launch` was told, or none."""
     checkpoint_steps: int = 500
     """Optimizer steps between two saved states; the end of a stage is saved too."""
     checkpoint_limit: int = 2
@@ -240,8 +246,7 @@ class TrainingConfig:
             require(getattr(self, name) > 0, name, getattr(self, name), "a positive number")
         limit = self.checkpoint_limit
         require(limit > 1, "checkpoint_limit", limit, "2 or more: the oldest goes before the newest is complete")
-        precision = self.mixed_precision
-        require(precision in ("no", "fp16", "bf16"), "mixed_precision", precision, "no, fp16 or bf16")
+        require_precision(self.mixed_precision)
         cached = self.feature_cache.folder is not None
         require(
             not cached or self.data.crops_per_pair is not None,

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -13,6 +14,20 @@ import yaml
 from training.config import require
 
 Config = TypeVar("Config")
+
+TRUTH = "tag:yaml.org,2002:bool"
+
+
+class Loader(yaml.SafeLoader):
+    """Only true and false are truth values, as in YAML 1.2: `mixed_precision: no` is text."""
+
+    yaml_implicit_resolvers = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != TRUTH]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+Loader.add_implicit_resolver(TRUTH, re.compile("(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 
 
 def build(config_class: type[Config], values: dict[str, Any]) -> Config:
@@ -57,13 +72,13 @@ def override(values: dict[str, Any], assignments: Sequence[str]) -> dict[str, An
             target = target.setdefault(group, {})
             if not isinstance(target, dict):
                 raise ValueError(f"'{assignment}' names a field of {group}, which is {target!r} and has none.")
-        target[key] = yaml.safe_load(text)
+        target[key] = yaml.load(text, Loader)
     return values
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The values of a YAML file, over those of the file beside it that its key `extends` names."""
-    values = yaml.safe_load(path.read_text())
+    values = yaml.load(path.read_text(), Loader)
     if not isinstance(values, dict):
         raise ValueError(f"{path} holds {values!r}; a mapping of fields is needed.")
     base = values.pop("extends", None)

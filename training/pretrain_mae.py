@@ -10,6 +10,7 @@ fusion decoder may start.
 """
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,8 @@ def pretrain(config: PretrainingConfig, output_dir: Path) -> None:
     # the light decoder rests in the steps in which nothing is masked
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     accelerator = Accelerator(mixed_precision=config.mixed_precision, project_config=project, kwargs_handlers=[unused])
+    # what is recorded says what ran, wherever it was set
+    config = replace(config, mixed_precision=accelerator.mixed_precision)
     set_seed(config.seed)
     if accelerator.is_main_process:
         save_resolved(config, output_dir)

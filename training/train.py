@@ -232,6 +232,8 @@ def train(config: TrainingConfig, output_dir: Path) -> None:
             str(output_dir), automatic_checkpoint_naming=True, total_limit=config.checkpoint_limit
         ),
     )
+    # what is recorded says what ran, wherever it was set
+    config = replace(config, mixed_precision=accelerator.mixed_precision)
     accelerator.print(f"{accelerator.num_processes} processes, {accelerator.device}, {config.mixed_precision} autocast")
     set_seed(config.seed)
     checkpoint = newest_checkpoint(accelerator)
