@@ -22,6 +22,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from benchmarks.marked_block import replace_block
+from benchmarks.named_pairs import named_pairs
 from maefuse_hf.evaluation.damage import DAMAGES
 from maefuse_hf.evaluation.robustness import SHARE, DamageRow, measure_damage, shares_kept
 from maefuse_hf.evaluation.runner import as_tensor, read_sources
@@ -29,7 +30,7 @@ from maefuse_hf.evaluation.summary import RANKING_METRICS
 from maefuse_hf.evaluation.table import as_markdown, table_of
 from maefuse_hf.example_scene import render_example_pair
 from maefuse_hf.inference import fuse_pair, load_checkpoint
-from maefuse_hf.inference.pairs import PairPaths, evenly_spread, find_pairs
+from maefuse_hf.inference.pairs import PairPaths, evenly_spread
 from maefuse_hf.metrics import fusion_metrics
 from maefuse_hf.onnx_export import MaeFuseOnnx
 
@@ -146,11 +147,9 @@ def main() -> None:
     if options.dataset:
         for way in ways:
             way.seconds.clear()  # rendered pairs filled caches
-    wanted = set(options.names.read_text().split()) if options.names else None
     pairs: list[PairPaths] = []
     for folder in options.dataset:
-        there = [pair for pair in find_pairs(folder)[0] if wanted is None or pair.name in wanted]
-        pairs += evenly_spread(there, options.pairs)
+        pairs += evenly_spread(named_pairs(folder, options.names), options.pairs)
     for pair in tqdm(pairs, desc="pairs", unit="pair"):
         measure(ways, pair)
     text = table(ways, shares(ways, pairs, options.kinds) if options.kinds else [])

@@ -19,13 +19,14 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from benchmarks.named_pairs import named_pairs
 from maefuse_hf import MaeFuseModel
 from maefuse_hf.colour import luminance_8_bit
 from maefuse_hf.evaluation.damage import DAMAGES, Pair, damaged
 from maefuse_hf.evaluation.rule import rule
 from maefuse_hf.guide import replace_detail
 from maefuse_hf.image_files import open_image
-from maefuse_hf.inference import find_pairs, load_checkpoint
+from maefuse_hf.inference import load_checkpoint
 from maefuse_hf.metrics import edge_preservation, visual_information_fidelity
 
 METRICS = ("VIF", "Qabf")
@@ -163,11 +164,7 @@ def main() -> None:
     options = parser.parse_args()
 
     width, height = map(int, options.size.split("x"))
-    found, problems = find_pairs(options.pairs)
-    for problem in problems:
-        print(problem)
-    wanted = None if options.names is None else set(options.names.read_text(encoding="utf-8").split())
-    chosen = [pair for pair in found if wanted is None or pair.name in wanted][:: options.every]
+    chosen = named_pairs(options.pairs, options.names)[:: options.every]
     pairs = [Pair(middle(pair.infrared, height, width), middle(pair.visible, height, width)) for pair in chosen]
 
     model, _ = load_checkpoint(options.model)

@@ -25,11 +25,12 @@ from torch import Tensor
 from tqdm import tqdm
 
 from benchmarks.marked_block import replace_block
+from benchmarks.named_pairs import named_pairs
 from maefuse_hf import MaeFuseModel
 from maefuse_hf.cli.options import DTYPES
 from maefuse_hf.colour import luminance_8_bit
 from maefuse_hf.evaluation.runner import read_sources
-from maefuse_hf.inference import PairPaths, find_pairs, fuse_pair, load_checkpoint
+from maefuse_hf.inference import PairPaths, fuse_pair, load_checkpoint
 from maefuse_hf.metrics import fusion_metrics
 from maefuse_hf.onnx_export import MaeFuseOnnx
 from maefuse_hf.tiles import Tiles
@@ -66,9 +67,7 @@ def main() -> None:
     parser.add_argument("--document", type=Path, metavar="FILE", help="where the table goes, between its marks")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    by_name = {pair.name: pair for pair in find_pairs(options.dataset)[0]}
-    names = options.names.read_text().split() if options.names else list(by_name)
-    pairs = [by_name[name] for name in names if name in by_name][:: options.every]
+    pairs = named_pairs(options.dataset, options.names)[:: options.every]
     ways = [in_pytorch(options.model, precision) for precision in options.precision]
     ways += [
         in_pytorch(options.model, precision, overlap) for precision in options.precision for overlap in options.overlap

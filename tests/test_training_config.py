@@ -8,7 +8,7 @@ from accelerate.commands.config.config_args import load_config_from_file
 from maefuse_hf import MaeFuseConfig
 from maefuse_hf.losses import require_fusion_terms
 from training.config import PretrainingConfig, TrainingConfig
-from training.config_file import RESOLVED, build, override, read_yaml, save_resolved
+from training.config_file import RESOLVED, build, read_yaml, save_resolved
 
 CONFIGS = Path(__file__).parent.parent / "training" / "configs"
 YAMLS = sorted([*CONFIGS.glob("*.yaml"), *CONFIGS.glob("ablations/*.yaml")])
@@ -66,19 +66,6 @@ def test_every_yaml_is_a_valid_run(path, tmp_path):
 def test_what_does_not_fit_is_named(changes, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         build(TrainingConfig, MINIMAL | changes)
-
-
-def test_no_is_text_in_a_file_and_on_the_command_line(tmp_path):
-    path = tmp_path / "run.yaml"
-    path.write_text("mixed_precision: no\nfeature_cache: {folder: off}\ngradient_checkpointing: true\n")
-    values = override(read_yaml(path), ["tracker=no", "data.in_memory=false"])
-    assert values == {
-        "mixed_precision": "no",
-        "feature_cache": {"folder": "off"},
-        "gradient_checkpointing": True,
-        "tracker": "no",
-        "data": {"in_memory": False},
-    }
 
 
 def test_pretraining_reads_everything_first():

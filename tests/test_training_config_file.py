@@ -29,6 +29,19 @@ def test_an_override_reaches_into_groups_alone():
         override({"batch_size": 8}, ["batch_size.big=3"])
 
 
+def test_no_is_text_in_a_file_and_on_the_command_line(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("mixed_precision: no\nfeature_cache: {folder: off}\ngradient_checkpointing: true\n")
+    values = override(read_yaml(path), ["tracker=no", "data.in_memory=false"])
+    assert values == {
+        "mixed_precision": "no",
+        "feature_cache": {"folder": "off"},
+        "gradient_checkpointing": True,
+        "tracker": "no",
+        "data": {"in_memory": False},
+    }
+
+
 def test_a_file_extends_another(tmp_path):
     (tmp_path / "base.yaml").write_text("batch_size: 4\nstages: {decoder: {steps: 3, learning_rate: 0.5}}\n")
     (tmp_path / "middle.yaml").write_text("extends: base.yaml\nseed: 1\n")
