@@ -1,10 +1,11 @@
 import datasets
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from training.config import DataConfig
-from training.lone_photos import even_infrared, read_lone_photos
+from training.lone_photos import curve, even_infrared, read_lone_photos, shaped_infrared
 
 
 @pytest.fixture
@@ -25,7 +26,11 @@ def test_photos_are_spread_evenly_and_keep_their_pixels(photos):
 
 def test_infrared_is_that_of_the_photos_number(photos):
     pairs = read_lone_photos(DataConfig(pairs="", crop_size=16, photos=photos, lone_photos=5))
-    assert np.array_equal(pairs[3][:1], even_infrared(20, 30, seed=3))
+    # one in three is even
+    for number in (0, 3):
+        assert np.array_equal(pairs[number][:1], even_infrared(20, 30, seed=number))
+    for number in (1, 2, 4):
+        assert np.array_equal(pairs[number][:1], shaped_infrared(pairs[number][1:], seed=number))
 
 
 def test_infrared_is_nearly_even_mostly_dark_and_sometimes_warm():
@@ -40,9 +45,34 @@ def test_infrared_is_nearly_even_mostly_dark_and_sometimes_warm():
     assert 0.3 < np.mean(warm) < 0.8
 
 
+def test_a_curve_goes_through_its_knots_in_straight_lines():
+    random = torch.Generator().manual_seed(3)
+    knots = torch.rand(3, generator=torch.Generator().manual_seed(3))
+    levels = torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0])
+    between = [(knots[0] + knots[1]) / 2, (knots[1] + knots[2]) / 2]
+    expected = torch.stack([knots[0], between[0], knots[1], between[1], knots[2]])
+    torch.testing.assert_close(curve(levels, random, knots=3), expected)
+
+
+def test_shaped_infrared_has_the_photos_edges_and_other_brightness():
+    # a bright disc on a dark ground, far from the border
+    rows, columns = np.mgrid[:96, :96]
+    disc = (rows - 48) ** 2 + (columns - 48) ** 2 < 24**2
+    photo = np.where(disc, 200, 60).astype(np.uint8)[None]
+    images = [shaped_infrared(photo, seed)[0].astype(float) for seed in range(40)]
+    assert all(image.shape == (96, 96) for image in images)
+    step = np.array([np.median(image[disc]) - np.median(image[~disc]) for image in images])
+    # it may be warmer or colder than its ground, by more or less
+    assert (step > 10).sum() >= 8 and (step < -10).sum() >= 8
+    assert np.ptp(np.abs(step)) > 60
+
+
 def test_the_seed_alone_decides():
     assert np.array_equal(even_infrared(20, 30, 7), even_infrared(20, 30, 7))
     assert not np.array_equal(even_infrared(20, 30, 7), even_infrared(20, 30, 8))
+    photo = np.arange(600, dtype=np.uint8).reshape(1, 20, 30)
+    assert np.array_equal(shaped_infrared(photo, 7), shaped_infrared(photo, 7))
+    assert not np.array_equal(shaped_infrared(photo, 7), shaped_infrared(photo, 8))
 
 
 def test_too_few_or_too_small_photos(photos):

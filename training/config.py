@@ -58,8 +58,8 @@ class DataConfig:
     """Parquet files (a glob) with an image column `image`: further single images for pretraining, and for
     `lone_photos`."""
     lone_photos: int = 0
-    """How many of `photos`, spread evenly over them, `train.py` trains on too, each beside a made-up infrared image of
-    a scene that is nearly as warm everywhere (`training/lone_photos.py`)."""
+    """How many of `photos`, spread evenly over them, `train.py` trains on too, each beside a made-up infrared image,
+    one in three nearly even and the others of the photo's shapes (`training/lone_photos.py`)."""
     validation_pairs: int = 32
     """How many pairs are kept out of training, spread evenly over the sorted names."""
     validation_names: str | None = None
