@@ -1,6 +1,7 @@
 """Fig. 6 and 8: alignment before the fusion loss, against the fusion loss alone."""
 
 import math
+from functools import partial
 from pathlib import Path
 
 from PIL import Image
@@ -39,29 +40,24 @@ def run_name(way: str, seed: int, attention: str) -> str:
     return f"{way}_{seed}" if attention == "global" else f"{way}_{attention}_{seed}"
 
 
-def runs(study: Study) -> list[Run]:
+def runs(study: Study, attention: str = "global") -> list[Run]:
     """Both ways with each seed."""
-    return [run(study, seed) for seed in study.setting.seeds for run in (two_stage_run, direct_run)]
-
-
-def local_runs(study: Study) -> list[Run]:
-    """Both ways once, with the attention of the shipped model."""
-    return [run(study, study.setting.seeds[0], "local") for run in (two_stage_run, direct_run)]
+    return [run(study, seed, attention) for seed in study.setting.seeds for run in (two_stage_run, direct_run)]
 
 
 def section(study: Study) -> Section:
     """The paper's two figures."""
-    return compare(study, "global", study.setting.seeds, "fig8", "fig6")
+    return compare(study, "global", "fig8", "fig6")
 
 
 def local_section(study: Study) -> Section:
-    """The same with local attention, of one seed."""
-    return compare(study, "local", study.setting.seeds[:1], "fig8_local", "fig6_local")
+    """The same with local attention."""
+    return compare(study, "local", "fig8_local", "fig6_local")
 
 
-def compare(study: Study, attention: str, seeds: tuple[int, ...], curves_name: str, images_name: str) -> Section:
+def compare(study: Study, attention: str, curves_name: str, images_name: str) -> Section:
     """Curves, end values with the intervals of their differences, and images of the first seed."""
-    done = seeds_done(study, attention, seeds)
+    done = seeds_done(study, attention)
     logs = {
         way: [read_log(study.run_folder(run_name(name, seed, attention))) for seed in done]
         for way, name in (("two-stage", "two_stage"), ("direct", "direct"))
@@ -113,17 +109,18 @@ def compare(study: Study, attention: str, seeds: tuple[int, ...], curves_name: s
     )
 
 
-def seeds_done(study: Study, attention: str, seeds: tuple[int, ...]) -> list[int]:
+def seeds_done(study: Study, attention: str) -> list[int]:
     """The seeds of which both runs are there."""
     folders = {
-        seed: [study.run_folder(run_name(way, seed, attention)) for way in ("two_stage", "direct")] for seed in seeds
+        seed: [study.run_folder(run_name(way, seed, attention)) for way in ("two_stage", "direct")]
+        for seed in study.setting.seeds
     }
     return [seed for seed, both in folders.items() if all(finished_record(folder) is not None for folder in both)]
 
 
-def some_seed_is_done(study: Study) -> bool:
+def some_seed_is_done(study: Study, attention: str = "global") -> bool:
     """Whether there is anything to compare."""
-    return bool(seeds_done(study, "global", study.setting.seeds))
+    return bool(seeds_done(study, attention))
 
 
 def verdict(title: str, difference: OverSeeds) -> str:
@@ -200,6 +197,7 @@ LOCAL = Experiment(
     "local",
     "The same with local attention, as in the shipped model",
     "Not in the paper: whether the effect is one of global attention.",
-    local_runs,
+    partial(runs, attention="local"),
     local_section,
+    works_with_some=partial(some_seed_is_done, attention="local"),
 )
