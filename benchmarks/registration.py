@@ -5,7 +5,8 @@ python -m benchmarks.registration MSRS=pairs/MSRS RoadScene=pairs/RoadScene -o O
 
 Each pair is taken as its data set registered it. Infrared is turned (±5°), scaled (±8 %) and shifted (±25 px), in half
 of the cases its corners are moved too (a homography), and both images are cut so that nothing blank is seen. The error
-is the mean distance of infrared's four corners from where they belong. Infrared of another scene must be refused.
+is the mean distance of infrared's four corners from where they belong. Infrared of another scene must be refused;
+none is tried of data sets that --lens names, which are others again.
 
 A run that was stopped goes on where it was with the same command. Table and plot go to OUT and, with --write-docs, into
 a page between its marks.
@@ -177,13 +178,10 @@ def named_folder(text: str) -> tuple[str, Path]:
     return (name, Path(folder)) if folder else (Path(text).name, Path(text))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """Add what is measured, and by which ruler, to the options."""
     parser.add_argument("folders", type=named_folder, nargs="+", metavar="NAME=FOLDER")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for registration.json, .md and .png")
-    parser.add_argument("--pairs", type=int, default=40, help="of each folder; in smaller ones pairs get several warps")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--name-contains", default="", help="take only pairs with this in their name")
     parser.add_argument(
         "--reference",
         type=named_folder,
@@ -198,9 +196,17 @@ def main() -> None:
         action="append",
         default=[],
         metavar="NAME=FIELD",
-        help="move that folder's infrared by a field of benchmarks.lens_field first, and try no foreign infrared there",
+        help="move that folder's infrared by a field of benchmarks.lens_field first",
     )
-    parser.add_argument("--write-docs", type=Path, metavar="PAGE", help="write table and plot into this page too")
+    parser.add_argument("--write-docs", type=Path, metavar="PAGE", help="write the results into this page too")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for registration.json, .md and .png")
+    parser.add_argument("--pairs", type=int, default=40, help="of each folder; in smaller ones pairs get several warps")
+    parser.add_argument("--name-contains", default="", help="take only pairs with this in their name")
+    add_data(parser)
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     references = {name: load_rig(path) for name, path in options.reference}

@@ -6,9 +6,10 @@ from PIL import Image
 from test_registration_registering import INNER, SIZE, moved_pair, warp_about_middle
 
 from maefuse_hf.cli import main
+from maefuse_hf.cli.align import HOMOGRAPHY_PAIRS, described
 from maefuse_hf.inference.pairs import evenly_spread
-from maefuse_hf.registration import load_rig
-from maefuse_hf.registration.geometry import corner_distance
+from maefuse_hf.registration import Registration, Rig, load_rig
+from maefuse_hf.registration.geometry import corner_distance, shift
 
 NARROW = ["--scale", "0.75", "0.84", "--rotation", "3.5"]
 
@@ -57,6 +58,20 @@ def test_folders_make_one_rig(scene, tmp_path, capsys):
     assert "From 2 of 2 pairs" in capsys.readouterr().out
     assert json.loads(rig.read_text())["pairs"] == 2
     assert corner_distance(load_rig(rig).transform, truth, INNER) < 1
+
+
+def test_a_homography_of_few_pairs_says_what_it_lacks():
+    def line_of(model, pairs, given):
+        rig = Rig((100, 80), SIZE, shift(20, 30), model, 0.5, pairs)
+        return described(Registration(rig, True, tuple(range(pairs)), 0.5, 100.0), given)
+
+    found = "Score 0.50. Infrared lies at 20.0, 30.0 to 120.0, 110.0 in the photo, {}.{}"
+    lacks = f"\nA homography of fewer than {HOMOGRAPHY_PAIRS} pairs is often off by several pixels: give more pairs."
+    few, enough = HOMOGRAPHY_PAIRS - 1, HOMOGRAPHY_PAIRS
+    assert line_of("homography", 1, 1) == found.format("homography", "") + lacks
+    assert line_of("homography", few, 12) == found.format("homography", f" From {few} of 12 pairs.") + lacks
+    assert line_of("homography", enough, 12) == found.format("homography", f" From {enough} of 12 pairs.")
+    assert line_of("similarity", 1, 1) == found.format("similarity", "")
 
 
 def test_a_refusal_shows_what_it_refused_and_writes_no_rig(scene, tmp_path, capsys):

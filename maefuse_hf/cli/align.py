@@ -15,6 +15,9 @@ from .options import make_folder, refuse_overwriting, require_files_or_folders, 
 
 RIG_SUFFIX = ".json"
 DEFAULT_PAIRS = 12
+HOMOGRAPHY_PAIRS = 6
+"""Pairs that a homography should be made of; fewer often leave it several pixels off (docs/registration.md)."""
+
 FilePair = tuple[Path, Path | None]
 
 
@@ -116,10 +119,16 @@ def write_overlay(registration: Registration, files: Sequence[FilePair], options
 
 
 def described(registration: Registration, pairs: int) -> str:
-    """What was found, in a line."""
-    left, top, right, bottom = registration.rig.bounds
-    made_of = f" From {registration.rig.pairs} of {pairs} pairs." if pairs > 1 else ""
+    """What was found, in a line, and in a second one what a homography lacks that was made of few pairs."""
+    rig = registration.rig
+    left, top, right, bottom = rig.bounds
+    made_of = f" From {rig.pairs} of {pairs} pairs." if pairs > 1 else ""
+    lacks = (
+        f"\nA homography of fewer than {HOMOGRAPHY_PAIRS} pairs is often off by several pixels: give more pairs."
+        if rig.model == "homography" and rig.pairs < HOMOGRAPHY_PAIRS
+        else ""
+    )
     return (
-        f"Score {registration.rig.score:.2f}. Infrared lies at {left:.1f}, {top:.1f} to {right:.1f}, {bottom:.1f} in "
-        f"the photo, {registration.rig.model}.{made_of}"
+        f"Score {rig.score:.2f}. Infrared lies at {left:.1f}, {top:.1f} to {right:.1f}, {bottom:.1f} in the photo, "
+        f"{rig.model}.{made_of}{lacks}"
     )
