@@ -13,7 +13,7 @@ page between its marks.
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -117,8 +117,8 @@ HEADS = [
 ]
 
 
-def rows_of(cases: Sequence[Case]) -> list[list[str]]:
-    """A row for each data set, kind of warp and number of pairs."""
+def rows_of(cases: Sequence[Case], referenced: Collection[str]) -> list[list[str]]:
+    """A row for each data set, kind of warp and number of pairs; those with a reference say so."""
     groups = sorted(
         {(case.model, len(case.pairs)) for case in cases}, key=lambda group: (MODELS.index(group[0]), group)
     )
@@ -127,7 +127,8 @@ def rows_of(cases: Sequence[Case]) -> list[list[str]]:
         for model, count in groups:
             chosen = [case for case in cases if (case.data, case.model, len(case.pairs)) == (data, model, count)]
             if chosen:
-                rows.append([f"{data}, {model}", str(count), *summary(chosen)])
+                ruler = ", by the rig" if data in referenced else ""
+                rows.append([f"{data}, {model}{ruler}", str(count), *summary(chosen)])
     return rows
 
 
@@ -182,7 +183,7 @@ def main() -> None:
             errors = errors_of([greys[place] for place in places], rig, reference)
             cases.append(Case(data, rig.model, [files[place].name for place in places], *errors))
             results.write_text(json.dumps({"settings": settings, "cases": [asdict(case) for case in cases]}, indent=1))
-    table = table_of(HEADS, rows_of(cases))
+    table = table_of(HEADS, rows_of(cases, references))
     (options.output / "rigs.md").write_text(as_markdown(table) + "\n")
     print(as_text(table))
     if options.write_docs:

@@ -117,12 +117,13 @@ def test_a_row_for_each_kind_and_number():
         case("homography", 1, None),
         case("similarity", 3, 3.0),
     ]
-    assert rows_of(cases) == [
+    assert rows_of(cases, {"b"}) == [
         ["a, similarity", "3", "1", "0", "0", "100", "0", "3.0", "–"],
         ["a, homography", "1", "4", "0", "25", "50", "25", "4.0", "25"],
         ["a, homography", "3", "2", "50", "50", "50", "50", "1.0", "–"],
     ]
-    assert rows_of([case("similarity", 3, None)])[0][3:] == ["0", "0", "0", "100", "nan", "–"]
+    [row] = rows_of([case("similarity", 3, None)], {"a"})
+    assert row == ["a, similarity, by the rig", "3", "1", "0", "0", "0", "100", "nan", "–"]
 
 
 def test_a_run_measures_once_and_writes_its_table(tmp_path, monkeypatch, capsys):
