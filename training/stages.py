@@ -33,7 +33,7 @@ class EncodedPairs:
     grid: tuple[int, int]
     """Rows and columns of patches."""
     clean_infrared: Tensor
-    """The same images undamaged, which all losses of images are taken against."""
+    """The same images undamaged, which fusion losses are taken against."""
     clean_visible: Tensor
 
 
@@ -64,9 +64,8 @@ def refined(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs) -> Tenso
 
 
 def reconstruct(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: Mapping) -> dict[str, Tensor]:
-    """The decoder gives single images back, undamaged."""
-    clean = torch.cat([pairs.clean_infrared, pairs.clean_visible])
-    return reconstruction_terms(decoded(model, features, pairs), clean)
+    """The decoder gives single images back as they came: what damage hides is for the fusion modules to find."""
+    return reconstruction_terms(decoded(model, features, pairs), torch.cat([pairs.infrared, pairs.visible]))
 
 
 def align(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: Mapping) -> dict[str, Tensor]:
@@ -78,7 +77,7 @@ def fuse(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: Ma
     """The decoded features hold the texture of both undamaged images (Eq. 4).
 
     Both the image as the decoder makes it and the refined one are judged. Where the decoder changes too, it still has
-    to give single images back, undamaged, as in its own stage.
+    to give single images back as they came, as in its own stage.
     """
     image, trust = model.decode_with_trust(features, pairs.grid)
     judged = {"decoded": image}
@@ -96,7 +95,7 @@ def fuse(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: Ma
     if any(parameter.requires_grad for parameter in model.decoder.predict.parameters()):
         # four images of the batch are enough to hold the decoder, and cost little
         few = slice(None, None, max(1, len(features) // 2))
-        images = torch.cat(clean)[few]
+        images = torch.cat([pairs.infrared, pairs.visible])[few]
         terms |= reconstruction_terms(decoded(model, single_features(model, pairs)[few], pairs), images)
     return terms
 
