@@ -17,6 +17,7 @@ from tqdm import tqdm
 from maefuse_hf.whole_files import write_text
 from training.config import PretrainingConfig, TrainingConfig
 from training.pretrain_mae import pretrain
+from training.recipe import without_folders
 from training.reproduction.study import Study
 from training.train import train
 
@@ -68,7 +69,7 @@ def ensure(run: Run, study: Study) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     record = {
         "name": run.name,
-        "command": " ".join(["python", *sys.argv]),
+        "command": " ".join(["python", *without_folders(sys.argv)]),
         "seed": run.config.seed,
         **provenance(),
         "starts": record.get("starts", 0) + 1,
