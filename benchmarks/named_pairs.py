@@ -14,13 +14,15 @@ def named_pairs(folder: Path, names: Path | None) -> list[PairPaths]:
             serves several folders. Without it all pairs.
 
     Raises:
-        ValueError: if the folder has none of them.
+        ValueError: if the folder has none of them, or none at all.
     """
     found, problems = find_pairs(folder)
     for problem in problems:
         print(problem)
     wanted = None if names is None else set(names.read_text(encoding="utf-8").split())
     pairs = [pair for pair in found if wanted is None or pair.name in wanted]
+    if not pairs and names is None:
+        raise ValueError(f"{folder} has no pairs; give a folder of pairs.")
     if not pairs:
         raise ValueError(f"{folder} has none of the pairs that {names} names; give a list of its names, or none.")
     return pairs

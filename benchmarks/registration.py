@@ -19,7 +19,7 @@ import time
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -41,6 +41,10 @@ NEAR = 3
 """Mean corner errors in pixels that are counted, and the one that counts as right."""
 WRONG, ELSEWHERE = 5, 15
 """Errors in pixels above which an accepted transform is wrong, and at which infrared lies in another place."""
+
+
+AnyCase = TypeVar("AnyCase")
+"""A dataclass of one measured case."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +182,12 @@ def named_folder(text: str) -> tuple[str, Path]:
     return (name, Path(folder)) if folder else (Path(text).name, Path(text))
 
 
+def saved_cases(results: Path, settings: list[str], kind: type[AnyCase]) -> list[AnyCase]:
+    """The cases of a run that was stopped, from its file; none where there is no file, or one of other settings."""
+    saved = json.loads(results.read_text()) if results.is_file() else {}
+    return [kind(**case) for case in saved["cases"]] if saved.get("settings") == settings else []
+
+
 def add_data(parser: argparse.ArgumentParser) -> None:
     """Add what is measured, and by which ruler, to the options."""
     parser.add_argument("folders", type=named_folder, nargs="+", metavar="NAME=FOLDER")
@@ -213,8 +223,7 @@ def main() -> None:
     lenses = {name: load_field(path) for name, path in options.lens}
     settings = sorted(f"{name}={value}" for name, value in vars(options).items() if name != "write_docs")
     results = options.output / "registration.json"
-    saved = json.loads(results.read_text()) if results.is_file() else {}
-    known = [Case(**case) for case in saved["cases"]] if saved.get("settings") == settings else []
+    known = saved_cases(results, settings, Case)
     cases: list[Case] = []
 
     def take(*given: Any) -> None:

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from benchmarks.lens_field import grey, load_field
 from benchmarks.marked_block import replace_block
-from benchmarks.registration import LIMITS, NEAR, add_data, cut, random_warp, reference_of
+from benchmarks.registration import LIMITS, NEAR, add_data, cut, random_warp, reference_of, saved_cases
 from maefuse_hf.evaluation.table import as_markdown, as_text, table_of
 from maefuse_hf.inference import find_pairs
 from maefuse_hf.registration import MODELS, RegistrationRefusedError, Rig, load_rig, register_pairs
@@ -162,8 +162,7 @@ def main() -> None:
         f"{name}={value}" for name, value in [*vars(options).items(), ("rigs", RIGS)] if name != "write_docs"
     )
     results = options.output / "rigs.json"
-    saved = json.loads(results.read_text()) if results.is_file() else {}
-    known = [Case(**case) for case in saved["cases"]] if saved.get("settings") == settings else []
+    known = saved_cases(results, settings, Case)
     cases: list[Case] = []
     for data, folder in options.folders:
         files = find_pairs(folder)[0]

@@ -29,3 +29,10 @@ def test_a_list_of_other_names_is_refused(folder, tmp_path):
     names.write_text("d\n")
     with pytest.raises(ValueError, match=r"has none of the pairs that .*names.txt names; give a list of its names"):
         named_pairs(folder, names)
+
+
+def test_a_folder_without_pairs_is_refused(tmp_path):
+    for half in ("infrared", "visible"):
+        (tmp_path / half).mkdir()
+    with pytest.raises(ValueError, match="has no pairs; give a folder of pairs"):
+        named_pairs(tmp_path, None)

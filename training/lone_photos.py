@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from maefuse_hf.colour import to_uint8
+from maefuse_hf.colour import WHITE, to_uint8
 from maefuse_hf.refinement import gaussian_blur
 from training.config import DataConfig
 from training.damages import log_uniform, uniform, whole
@@ -54,7 +54,7 @@ def shaped_infrared(photo: np.ndarray, seed: int) -> np.ndarray:
         photo: `(1, height, width)` uint8.
     """
     random = torch.Generator().manual_seed(seed)
-    luminance = torch.from_numpy(photo)[None].float() / 255
+    luminance = torch.from_numpy(photo)[None].float() / WHITE
     height, width = photo.shape[1:]
     shapes = gaussian_blur(luminance, log_uniform(1, 4, random))
     texture = luminance - shapes
@@ -65,7 +65,7 @@ def shaped_infrared(photo: np.ndarray, seed: int) -> np.ndarray:
     image = gaussian_blur(image[None, None], log_uniform(0.3, 1.5, random))[0, 0]
     low, high = image.min(), image.max()
     contrast, level = log_uniform(0.2, 1, random), torch.rand((), generator=random).item()
-    image = contrast * (image - low) / (high - low).clamp(min=1 / 255) + level * (1 - contrast)
+    image = contrast * (image - low) / (high - low).clamp(min=1 / WHITE) + level * (1 - contrast)
     return sensed(image, random)
 
 

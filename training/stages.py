@@ -42,6 +42,11 @@ def single_features(model: MaeFuseModel, pairs: EncodedPairs) -> Tensor:
     return torch.cat([pairs.infrared_features, pairs.visible_features])
 
 
+def single_images(pairs: EncodedPairs) -> Tensor:
+    """The images of `single_features` as they came, `(2 B, 1, H, W)`."""
+    return torch.cat([pairs.infrared, pairs.visible])
+
+
 def contour_features(model: MaeFuseModel, pairs: EncodedPairs) -> Tensor:
     """Phi_D, with which the comparative module feeds the decoder while the merging module is idle."""
     return model.fuse_features(pairs.infrared_features, pairs.visible_features, pairs.grid, fusion="cfm").fused
@@ -65,7 +70,7 @@ def refined(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs) -> Tenso
 
 def reconstruct(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: Mapping) -> dict[str, Tensor]:
     """The decoder gives single images back as they came: what damage hides is for the fusion modules to find."""
-    return reconstruction_terms(decoded(model, features, pairs), torch.cat([pairs.infrared, pairs.visible]))
+    return reconstruction_terms(decoded(model, features, pairs), single_images(pairs))
 
 
 def align(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: Mapping) -> dict[str, Tensor]:
@@ -95,8 +100,8 @@ def fuse(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: Ma
     if any(parameter.requires_grad for parameter in model.decoder.predict.parameters()):
         # four images of the batch are enough to hold the decoder, and cost little
         few = slice(None, None, max(1, len(features) // 2))
-        images = torch.cat([pairs.infrared, pairs.visible])[few]
-        terms |= reconstruction_terms(decoded(model, single_features(model, pairs)[few], pairs), images)
+        singles = decoded(model, single_features(model, pairs)[few], pairs)
+        terms |= reconstruction_terms(singles, single_images(pairs)[few])
     return terms
 
 
