@@ -72,6 +72,8 @@ class TestTheWholeCommand:
             record = runs.finished_record(study.run_folder(name))
             assert {"command", "seed", "commit", "device", "seconds", "cpu_seconds"} <= record.keys()
             assert record["starts"] == 1
+            # no folder of this machine
+            assert not any(part.startswith("/") for part in record["command"].split())
 
     def test_the_report_has_every_experiment_and_lacks_none(self, repeated):
         folder, printed = repeated
