@@ -52,6 +52,14 @@ def test_every_yaml_is_a_valid_run(path, tmp_path):
         ({"data": {"pairs": "x", "black_hot_probability": 1.5}}, "black_hot_probability is 1.5; it must be between"),
         ({"start": {"new_layers": True}}, "start.new_layers is True; it must be false without start.model"),
         ({"data": {"pairs": "x", "damage_probability": -0.1}}, "damage_probability is -0.1; it must be between 0 and"),
+        (
+            {"data": {"pairs": "x", "damage_weights": {"fog": 2.0}}},
+            "damage_weights is {'fog': 2.0}; it must be positive numbers for any of noise, stripes, ",
+        ),
+        (
+            {"data": {"pairs": "x", "damage_weights": {"haze": 0.0}}},
+            "damage_weights is {'haze': 0.0}; it must be positive numbers",
+        ),
         ({"data": {"pairs": "x", "scale_range": [0.5, 1.5]}}, "scale_range is (0.5, 1.5); it must be at most 1"),
         ({"data": {"pairs": "x", "scale_range": [0.0, 1.0]}}, "scale_range is (0.0, 1.0); it must be two positive"),
         (

@@ -22,9 +22,10 @@ from training.crops import (
     WeightedDraws,
     augmented_crop,
     centre_crop,
+    drawn_damage,
     pair_of_crops,
 )
-from training.damages import damaged_crop
+from training.damages import damaged_crop, damaged_image
 from training.data import (
     Pairs,
     checked_pairs,
@@ -177,6 +178,17 @@ class TestDamagedPairs:
         for seed in range(20):
             item = self.item(seed, DataConfig(pairs="").damage_probability)
             assert torch.equal(torch.cat([item["infrared"], item["visible"]]), self.CLEAN)
+
+    def test_kinds_are_drawn_by_their_weights(self):
+        data = DataConfig(pairs="", crop_size=8, damage_probability=1.0, damage_weights={"partial": 1e9})
+        image = (self.CLEAN[:1].numpy() * 255).astype(np.uint8)
+        for seed in range(20):
+            item = pair_of_crops(self.CLEAN, seed, data, 3)
+            random = drawn_damage(seed, data)
+            seen = torch.cat([item["infrared"], item["visible"]])
+            assert torch.equal(seen, damaged_crop(self.CLEAN, random, data.damage_weights))
+            single, clean = ImageCrops([image], data)[0, seed]
+            assert torch.equal(single, damaged_image(clean, drawn_damage(seed, data), data.damage_weights))
 
     def test_the_share_is_the_probability(self):
         items = [self.item(seed, 0.25) for seed in range(400)]

@@ -181,6 +181,25 @@ class TestDamagedCrop:
             assert set(channels) == set(hits)
             assert len(channels) / len(seen) == pytest.approx(1 / len(DAMAGES), abs=0.04)
 
+    def test_a_kind_is_drawn_as_often_as_its_weight_says(self, monkeypatch):
+        seen = []
+
+        def often(channel, random):
+            seen.append("often")
+            return channel
+
+        def seldom(channel, random):
+            seen.append("seldom")
+            return channel
+
+        monkeypatch.setattr(damages, "DAMAGES", ((often, (VISIBLE,)), (seldom, (INFRARED,))))
+        monkeypatch.setattr(damages, "SECOND_DAMAGE_PROBABILITY", 0.0)
+        for draw in (damaged_crop, lambda crop, *rest: damaged_image(crop[:1], *rest)):
+            seen.clear()
+            for seed in range(400):
+                draw(self.CROP, seeded(seed), {"often": 4.0})
+            assert seen.count("often") / 400 == pytest.approx(0.8, abs=0.08)
+
     def test_what_comes_back_is_clipped_and_in_8_bits(self, monkeypatch):
         monkeypatch.setattr(damages, "DAMAGES", ((lambda channel, random: 3 * channel - 1, (VISIBLE,)),))
         monkeypatch.setattr(damages, "SECOND_DAMAGE_PROBABILITY", 0.0)

@@ -69,6 +69,7 @@ def test_the_key_names_everything_that_the_features_depend_on():
         cache_key(fixed_crops(gamma_range=(0.5, 0.6)), model, config, "no"),
         cache_key(fixed_crops(scale_range=(0.5, 1.0)), model, config, "no"),
         cache_key(fixed_crops(damage_probability=0.5), model, config, "no"),
+        cache_key(fixed_crops(damage_weights={"haze": 2.0}), model, config, "no"),
         cache_key(other_images, model, config, "no"),
         cache_key(fixed_crops(), model, FeatureCacheConfig("folder", "float32"), "no"),
         cache_key(fixed_crops(), model, config, "bf16"),

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from training.damages import DAMAGES
+
 
 def require(holds: bool, name: str, came: object, needed: str) -> None:
     """Raise a `ValueError` that names the field, what came and what is needed, unless `holds`."""
@@ -77,6 +79,9 @@ class DataConfig:
     damage_probability: float = 0.0
     """Chance that a pair, or a single image, is damaged (`training/damages.py`); losses are taken against the same
     undamaged."""
+    damage_weights: dict[str, float] = field(default_factory=dict)
+    """How often each kind of damage is drawn, by its name in `training/damages.py`, in proportion; kinds that are not
+    named count once."""
     gamma_range: tuple[float, float] = (0.6, 1.6)
     """Each image is raised to a power drawn log-uniformly from this range."""
     gain_range: tuple[float, float] = (1.0, 1.0)
@@ -98,6 +103,9 @@ class DataConfig:
         require(self.crop_size > 0, "crop_size", self.crop_size, "a positive number of pixels")
         for name in ("black_hot_probability", "damage_probability"):
             require(0 <= getattr(self, name) <= 1, name, getattr(self, name), "between 0 and 1")
+        kinds = [damage.__name__ for damage, _ in DAMAGES]
+        known = all(kind in kinds and weight > 0 for kind, weight in self.damage_weights.items())
+        require(known, "damage_weights", self.damage_weights, f"positive numbers for any of {', '.join(kinds)}")
         fits = self.lone_photos == 0 or (self.lone_photos > 0 and self.photos is not None and not self.streaming)
         require(fits, "lone_photos", self.lone_photos, "zero, or more with photos, without streaming")
         require(self.scale_range[1] <= 1, "scale_range", self.scale_range, "at most 1: crops are never enlarged")

@@ -88,14 +88,14 @@ class ImageCrops(Dataset[tuple[Tensor, Tensor]]):
         index, seed = draw
         clean = augmented_crop(self.images[index], seed, self.data)
         random = drawn_damage(seed, self.data)
-        return clean if random is None else damaged_image(clean, random), clean
+        return clean if random is None else damaged_image(clean, random, self.data.damage_weights), clean
 
 
 def pair_of_crops(clean: Tensor, seed: int, data: DataConfig, scene: int) -> dict[str, Any]:
     """What a batch of pairs is made of: `infrared` and `visible` `(1, crop, crop)` as the model sees them, the same
     undamaged, and the number of their scene."""
     random = drawn_damage(seed, data)
-    seen = clean if random is None else damaged_crop(clean, random)
+    seen = clean if random is None else damaged_crop(clean, random, data.damage_weights)
     return {
         "infrared": seen[:1],
         "visible": seen[1:],

@@ -8,7 +8,7 @@ Each damage is `(channel, random) -> channel` on `(H, W)` luminance in [0, 1]; w
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -159,25 +159,31 @@ DAMAGES: tuple[tuple[Damage, tuple[int, ...]], ...] = (
     (haze, (VISIBLE,)),
     (smoke, (VISIBLE,)),
 )
-"""Each kind, all equally likely, and the images that it may hit."""
+"""Each kind, called as its function, and the images that it may hit."""
+
+EQUAL: Mapping[str, float] = {}
+"""Weights that make all kinds equally likely."""
 
 
-def damaged_crop(crop: Tensor, random: torch.Generator) -> Tensor:
-    """One damage, or two, of `(2, H, W)` luminance in [0, 1], infrared first; clipped, and rounded to 8 bits."""
+def damaged_crop(crop: Tensor, random: torch.Generator, weights: Mapping[str, float] = EQUAL) -> Tensor:
+    """One damage, or two, of `(2, H, W)` luminance in [0, 1], infrared first; clipped, and rounded to 8 bits.
+
+    A kind is drawn as often as its name in `weights` says, in proportion; those not named count once.
+    """
     damaged = crop.clone()
     for _ in range(drawn_count(random)):
-        damage, hits = DAMAGES[whole(0, len(DAMAGES) - 1, random)]
+        damage, hits = drawn_kind(random, weights)
         channel = hits[whole(0, len(hits) - 1, random)]
         damaged[channel] = in_8_bits(damage(damaged[channel], random))
     return damaged
 
 
-def damaged_image(image: Tensor, random: torch.Generator) -> Tensor:
-    """One damage, or two, of `(1, H, W)` luminance in [0, 1], whichever sensor it is of; clipped, and rounded to 8
-    bits."""
+def damaged_image(image: Tensor, random: torch.Generator, weights: Mapping[str, float] = EQUAL) -> Tensor:
+    """One damage, or two, of `(1, H, W)` luminance in [0, 1], whichever sensor it is of, drawn as in `damaged_crop`;
+    clipped, and rounded to 8 bits."""
     damaged = image[0]
     for _ in range(drawn_count(random)):
-        damage, _ = DAMAGES[whole(0, len(DAMAGES) - 1, random)]
+        damage, _ = drawn_kind(random, weights)
         damaged = in_8_bits(damage(damaged, random))
     return damaged[None]
 
@@ -185,6 +191,12 @@ def damaged_image(image: Tensor, random: torch.Generator) -> Tensor:
 def drawn_count(random: torch.Generator) -> int:
     """How many damages come together."""
     return 2 if torch.rand((), generator=random) < SECOND_DAMAGE_PROBABILITY else 1
+
+
+def drawn_kind(random: torch.Generator, weights: Mapping[str, float]) -> tuple[Damage, tuple[int, ...]]:
+    """One of `DAMAGES`."""
+    chances = torch.tensor([weights.get(damage.__name__, 1.0) for damage, _ in DAMAGES])
+    return DAMAGES[int(torch.multinomial(chances, 1, generator=random))]
 
 
 def in_8_bits(channel: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ DATA_FIELDS_OF_A_CROP = (
     "gain_range",
     "black_hot_probability",
     "damage_probability",
+    "damage_weights",
 )
 CONFIG_FIELDS_OF_FEATURES = ("use_cls_token", "position_embedding", "image_mean", "image_std")
 
