@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .refinement import gaussian_blur, livelier_source, split_detail
+from .refinement import gaussian_blur, split_detail
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,9 @@ GUIDE = Guide()
 """The numbers that training uses."""
 
 
-def guide(infrared: Tensor, visible: Tensor, numbers: Guide = GUIDE) -> Tensor:
+def guide(
+    infrared: Tensor, visible: Tensor, numbers: Guide = GUIDE, seen: tuple[Tensor, Tensor] | None = None
+) -> Tensor:
     """`V + w s (I - V)`, and on top of it the detail of the livelier image.
 
     The visible image is kept where it is active. Where infrared is the livelier one, `w = a_I^2 / (a_I^2 + a_V^2)` is
@@ -42,35 +44,38 @@ def guide(infrared: Tensor, visible: Tensor, numbers: Guide = GUIDE) -> Tensor:
     Args:
         infrared, visible: `(B, 1, H, W)` luminance in [0, 1].
         numbers: of the formula.
+        seen: the same two images damaged. What damage hides is then shown by the other image: an activity is the
+            lesser one of the undamaged and of the damaged image, for coarse structure and for detail.
 
     Returns:
         `(B, 1, H, W)` float32 luminance in [0, 1].
     """
     with torch.autocast(infrared.device.type, enabled=False):
         infrared, visible = infrared.float(), visible.float()
-        contrasts = [image - gaussian_blur(image, numbers.activity_sigma) for image in (infrared, visible)]
-        floor = (numbers.activity_floor / 255) ** 2
-        active_infrared, active_visible = (
-            gaussian_blur(contrast.square(), numbers.activity_sigma) + floor for contrast in contrasts
-        )
-        weight = active_infrared / (active_infrared + active_visible)
+        weight = infrared_weight(infrared, visible, numbers.activity_sigma, 2.0, numbers.activity_floor, seen)
         coarse = visible + weight * numbers.infrared_share * (infrared - visible)
         detail = (numbers.detail_sigma, numbers.detail_sharpness, numbers.detail_floor)
-        return replace_detail(coarse, infrared, visible, *detail).clamp(0, 1)
+        return replace_detail(coarse, infrared, visible, *detail, seen).clamp(0, 1)
 
 
 def replace_detail(
-    fused: Tensor, infrared: Tensor, visible: Tensor, sigma: float, sharpness: float, floor: float
+    fused: Tensor,
+    infrared: Tensor,
+    visible: Tensor,
+    sigma: float,
+    sharpness: float,
+    floor: float,
+    seen: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """`G * F + w (I - G * I) + (1 - w) (V - G * V)`: coarse structure of the first, detail of the livelier source.
 
-    G is a Gaussian. The weight of infrared's detail is `w = a_I^p / (a_I^p + a_V^p)`, with the activities a_X of
-    `livelier_source`: the choice by activity that multi-scale fusion has long made, here for the finest scale alone.
+    G is a Gaussian. The weight w of infrared's detail is that of `infrared_weight`: the choice by activity that
+    multi-scale fusion has long made, here for the finest scale alone.
 
     Args:
         fused: `(B, 1, H, W)` luminance from the decoder.
         infrared, visible: `(B, 1, H, W)` luminance in [0, 1].
-        sigma, sharpness, floor: see `livelier_source`; p is the `sharpness`.
+        sigma, sharpness, floor, seen: see `infrared_weight`.
 
     Returns:
         `(B, 1, H, W)` float32, not clipped.
@@ -78,5 +83,38 @@ def replace_detail(
     # pixels would lose digits under autocast
     with torch.autocast(fused.device.type, enabled=False):
         of_infrared, of_visible = (split_detail(image, sigma)[1] for image in (infrared, visible))
-        weight = livelier_source(of_infrared, of_visible, sigma, sharpness, floor).sigmoid()
+        weight = infrared_weight(infrared, visible, sigma, sharpness, floor, seen)
         return gaussian_blur(fused.float(), sigma) + weight * of_infrared + (1 - weight) * of_visible
+
+
+def infrared_weight(
+    infrared: Tensor,
+    visible: Tensor,
+    sigma: float,
+    sharpness: float,
+    floor: float,
+    seen: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """`a_I^p / (a_I^p + a_V^p)` with the activities `a_X^2 = G * (X - G * X)^2 + floor^2`.
+
+    Args:
+        infrared, visible: `(B, 1, H, W)` luminance in [0, 1].
+        sigma: standard deviation of the Gaussian G in pixels.
+        sharpness: p, how far the livelier source prevails.
+        floor: activity that counts as none, in grey values of 255.
+        seen: both images damaged; of each the lesser activity counts.
+
+    Returns:
+        `(B, 1, H, W)` float32 in [0, 1].
+    """
+    activities = [activity(image, sigma, floor) for image in (infrared, visible)]
+    if seen is not None:
+        left = [activity(image, sigma, floor) for image in seen]
+        activities = [torch.minimum(*both) for both in zip(activities, left)]
+    return (sharpness / 2 * (activities[0] / activities[1]).log()).sigmoid()
+
+
+def activity(image: Tensor, sigma: float, floor: float) -> Tensor:
+    """`a^2 = G * (X - G * X)^2 + floor^2` of `(B, 1, H, W)` luminance, the floor in grey values of 255."""
+    _, detail = split_detail(image, sigma)
+    return gaussian_blur(detail.square(), sigma) + (floor / 255) ** 2

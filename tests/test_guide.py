@@ -50,6 +50,24 @@ class TestGuide:
         expected = gaussian_blur(coarse, 3.0)
         assert torch.allclose(guide(infrared, visible), expected, atol=1e-5)
 
+    def test_what_damage_leaves_is_as_if_nothing_was_damaged(self, images):
+        _, infrared, visible = images
+        expected = guide(infrared, visible)
+        assert torch.equal(guide(infrared, visible, seen=(infrared, visible)), expected)
+        # more contrast hides nothing: what is livelier than the undamaged image does not count
+        assert torch.equal(guide(infrared, visible, seen=(2 * infrared - 0.5, 3 * visible - 1)), expected)
+
+    def test_what_is_hidden_in_one_image_is_shown_by_the_other(self, images):
+        generator = torch.Generator().manual_seed(3)
+        infrared, visible = 0.4 + 0.2 * torch.rand(2, 1, 1, 48, 48, generator=generator)
+        hidden = torch.full_like(visible, 0.1)
+        # activity of one or two grey values against a deviation of 0.05: the weights are one within a percent
+        coarse = visible + GUIDE.infrared_share * (infrared - visible)
+        of_infrared = infrared - gaussian_blur(infrared, 3.0)
+        without_visible = guide(infrared, visible, seen=(infrared, hidden))
+        assert torch.allclose(without_visible, gaussian_blur(coarse, 3.0) + of_infrared, atol=0.01)
+        assert torch.allclose(guide(infrared, visible, seen=(hidden, visible)), visible, atol=0.01)
+
     def test_it_stays_within_the_range(self, images):
         black, white = torch.zeros_like(images[0]), torch.ones_like(images[0])
         for pair in ((images[0].round(), images[1].round()), (black, white)):

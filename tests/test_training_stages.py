@@ -5,6 +5,7 @@ import torch
 from conftest import small_model
 
 from maefuse_hf import MaeFuseConfig, MaeFuseModel
+from maefuse_hf.guide import guide
 from maefuse_hf.inference.checkpoint import load_checkpoint
 from maefuse_hf.losses import fusion_terms, gradient_loss, intensity_loss
 from training.block_effect import block_effect
@@ -81,6 +82,23 @@ def test_the_last_stage_minimises_the_loss_that_the_model_returns(images):
     model = small_model(merging_blocks=1, source_detail_sigma=2.0, loss_weights=weights)
     expected = model(*images, return_loss=True).loss
     assert torch.isclose(GuidedStep(model, STAGES[-1], model.config.loss_weights)(*images)[0], expected)
+
+
+def test_the_guide_may_show_by_one_image_what_damage_hides_in_the_other(images):
+    model = small_model()
+    infrared, visible = images
+    seen = infrared, torch.full_like(visible, 0.1)
+    clean = {"clean_infrared": infrared, "clean_visible": visible}
+    weights = {"guide": 1.0}
+    losses = {sees: GuidedStep(model, STAGES[-1], weights, guide_sees_damage=sees) for sees in (False, True)}
+    fused = losses[True].decode(*seen)
+    for sees, target in ((False, guide(*images)), (True, guide(*images, seen=seen))):
+        terms = losses[sees](*seen, **clean)[1]
+        assert torch.isclose(terms["decoded_guide"], (fused - target).abs().mean())
+        watched = losses[sees].eval()(*seen, **clean)[1]
+        assert torch.isclose(watched["decoded_guide"], terms["decoded_guide"])
+    # of an undamaged pair it is the guide of that pair
+    assert torch.isclose(losses[True](*images)[0], (losses[True].decode(*images) - guide(*images)).abs().mean())
 
 
 def test_autocast_does_not_reach_the_loss(images):

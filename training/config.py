@@ -228,6 +228,9 @@ class TrainingConfig:
     becomes the model's. A fresh model has Eq. 4."""
     reconstruction_weight: float = 1.0
     """Weight of the single images that the decoder gives back, where it is trained together with a fusion module."""
+    guide_sees_damage: bool = False
+    """Of a damaged pair the guide shows by the other image what damage hides (`maefuse_hf/guide.py`, `seen`); otherwise
+    it is that of the undamaged pair."""
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """AdamW for all stages; its learning rate is the stage's."""
     feature_cache: FeatureCacheConfig = field(default_factory=FeatureCacheConfig)

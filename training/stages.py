@@ -35,6 +35,8 @@ class EncodedPairs:
     clean_infrared: Tensor
     """The same images undamaged, which fusion losses are taken against."""
     clean_visible: Tensor
+    seen_by_guide: tuple[Tensor, Tensor] | None = None
+    """The images that tell the guide what damage hides; none: it is that of the undamaged pair."""
 
 
 def single_features(model: MaeFuseModel, pairs: EncodedPairs) -> Tensor:
@@ -91,7 +93,7 @@ def fuse(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: Ma
     # differences of neighbouring pixels need all their digits
     clean = pairs.clean_infrared, pairs.clean_visible
     with torch.autocast(image.device.type, enabled=False):
-        target = guide(*clean) if needs_guide(weights) else None
+        target = guide_of(pairs, weights)
         terms = {
             f"{of}_{name}": term
             for of, judged_image in judged.items()
@@ -105,6 +107,13 @@ def fuse(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: Ma
     return terms
 
 
+def guide_of(pairs: EncodedPairs, weights: Mapping) -> Tensor | None:
+    """The target of the losses that have one: `(B, 1, H, W)` luminance."""
+    if not needs_guide(weights):
+        return None
+    return guide(pairs.clean_infrared, pairs.clean_visible, seen=pairs.seen_by_guide)
+
+
 def watch_fusion(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, weights: Mapping) -> dict[str, Tensor]:
     """What the losses of the other stages would say of a fusion stage, and what no loss asks for.
 
@@ -115,7 +124,7 @@ def watch_fusion(model: MaeFuseModel, features: Tensor, pairs: EncodedPairs, wei
     clean = pairs.clean_infrared, pairs.clean_visible
     sources = pairs.infrared_features, pairs.visible_features
     with torch.autocast(image.device.type, enabled=False):
-        of_fusion = fusion_terms(image, *clean, weights)
+        of_fusion = fusion_terms(image, *clean, weights, guide_of(pairs, weights))
     return {
         **{f"decoded_{name}": term for name, term in of_fusion.items()},
         **alignment_terms(features, *sources),
@@ -180,9 +189,11 @@ class GuidedStep(nn.Module):
         stage: Stage,
         loss_weights: Mapping[str, float],
         reconstruction_weight: float = 1.0,
+        guide_sees_damage: bool = False,
     ) -> None:
         super().__init__()
         self.model = model
+        self.guide_sees_damage = guide_sees_damage
         self.stage = stage
         self.loss_weights = dict(loss_weights)
         self.term_weights = {f"{of}_{name}": loss_weights[name] for of in ("decoded", "fused") for name in loss_weights}
@@ -212,7 +223,8 @@ class GuidedStep(nn.Module):
         """
         pairs = self.encoded(infrared, visible, infrared_features, visible_features)
         if clean_infrared is not None and clean_visible is not None:
-            pairs = replace(pairs, clean_infrared=clean_infrared, clean_visible=clean_visible)
+            seen = (infrared, visible) if self.guide_sees_damage else None
+            pairs = replace(pairs, clean_infrared=clean_infrared, clean_visible=clean_visible, seen_by_guide=seen)
         features = self.stage.features(self.model, pairs)
         terms = self.stage.loss(self.model, features, pairs, self.loss_weights)
         loss = weighted_sum(terms, self.term_weights)

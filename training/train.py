@@ -140,7 +140,9 @@ def train_stage(
     """Run one stage from its start, or from a state that was saved within it, to its end, and save the model."""
     stage, plan = planned.stage, planned.plan
     processes = accelerator.num_processes
-    step = GuidedStep(model, stage, model.config.loss_weights, config.reconstruction_weight).train()
+    step = GuidedStep(
+        model, stage, model.config.loss_weights, config.reconstruction_weight, config.guide_sees_damage
+    ).train()
     optimizer, scheduler = adamw(step, config.optimizer, plan.learning_rate, plan.steps, processes)
     run, optimizer, scheduler = accelerator.prepare(step, optimizer, scheduler)
     # a sharded model gathers its weights in forward, and where it is told to
