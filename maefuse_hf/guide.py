@@ -17,7 +17,7 @@ class Guide:
     """Standard deviation in pixels of the Gaussian within which an image's activity is measured."""
     activity_floor: float = 2.0
     """Activity in grey values of 255 that counts as none."""
-    infrared_share: float = 0.6
+    infrared_share: float = 0.7
     """How much of infrared replaces visible where infrared alone is active."""
     detail_sigma: float = 3.0
     """Standard deviation in pixels of the Gaussian that parts structure from detail."""

@@ -291,15 +291,14 @@ class TestErrors:
         data = {"validation_names": "splits/validation.txt", "left_out": ["splits/test.txt", "/home/jane/unused.txt"]}
         data = {**CONFIG["data"], **data, "damage_probability": 0.75, "black_hot_probability": 0.2}
         data["damage_weights"] = {"low_light": 3.0, "noise": 2.0}
-        (tmp_path / "config.yaml").write_text(yaml.safe_dump({**CONFIG, "data": data}))
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump({**CONFIG, "data": data, "guide_sees_damage": True}))
         arguments = ["--checkpoint", checkpoint, "--repo", "org/fuse", "--run", tmp_path, "--dry-run"]
         assert run(*arguments, "--output_dir", tmp_path / "out") == 0
         card = (tmp_path / "out" / "README.md").read_text()
         assert "validation pairs as in `splits/validation.txt`; left out: `splits/test.txt`, `unused.txt`\n" in card
-        damaged = (
-            "A share of 0.75 of the pairs damaged at random (low light 3.0 times as often as others, noise 2.0 times "
-        )
-        assert f"- {damaged}times as often as others); losses are taken against the undamaged pair\n" in card
+        kinds = "low light 3.0 times as often as others, noise 2.0 times as often as others"
+        assert f"- A share of 0.75 of the pairs damaged at random ({kinds}); losses are taken against the " in card
+        assert "undamaged pair, the guide of which shows by one image what damage hides in the other\n" in card
         assert "- Infrared inverted in a share of 0.2 of the crops\n" in card
         assert "pairs kept out" not in card
 
