@@ -1,12 +1,13 @@
 # Copyright 2026 The MaeFuse-HF authors. Licensed under the Apache License, Version 2.0.
 """The guide: what the fused image of an undamaged pair is to look like, as a formula; a target for training."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from .refinement import gaussian_blur, split_detail
+from .refinement import activity, gaussian_blur, split_detail
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,9 @@ def guide(
     """
     with torch.autocast(infrared.device.type, enabled=False):
         infrared, visible = infrared.float(), visible.float()
-        weight = infrared_weight(infrared, visible, numbers.activity_sigma, 2.0, numbers.activity_floor, seen)
+        sigma = numbers.activity_sigma
+        contrasts = [split_detail(image, sigma)[1] for image in (infrared, visible)]
+        weight = infrared_weight(contrasts, sigma, 2.0, numbers.activity_floor, seen)
         coarse = visible + weight * numbers.infrared_share * (infrared - visible)
         detail = (numbers.detail_sigma, numbers.detail_sharpness, numbers.detail_floor)
         return replace_detail(coarse, infrared, visible, *detail, seen).clamp(0, 1)
@@ -82,39 +85,32 @@ def replace_detail(
     """
     # pixels would lose digits under autocast
     with torch.autocast(fused.device.type, enabled=False):
-        of_infrared, of_visible = (split_detail(image, sigma)[1] for image in (infrared, visible))
-        weight = infrared_weight(infrared, visible, sigma, sharpness, floor, seen)
-        return gaussian_blur(fused.float(), sigma) + weight * of_infrared + (1 - weight) * of_visible
+        details = [split_detail(image, sigma)[1] for image in (infrared, visible)]
+        weight = infrared_weight(details, sigma, sharpness, floor, seen)
+        return gaussian_blur(fused.float(), sigma) + weight * details[0] + (1 - weight) * details[1]
 
 
 def infrared_weight(
-    infrared: Tensor,
-    visible: Tensor,
+    details: Sequence[Tensor],
     sigma: float,
     sharpness: float,
     floor: float,
     seen: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
-    """`a_I^p / (a_I^p + a_V^p)` with the activities `a_X^2 = G * (X - G * X)^2 + floor^2`.
+    """`a_I^p / (a_I^p + a_V^p)` with the activities `a_X^2 = G * D_X^2 + floor^2`.
 
     Args:
-        infrared, visible: `(B, 1, H, W)` luminance in [0, 1].
+        details: `D_X = X - G * X` of infrared and visible, `(B, 1, H, W)` float32 each.
         sigma: standard deviation of the Gaussian G in pixels.
         sharpness: p, how far the livelier source prevails.
         floor: activity that counts as none, in grey values of 255.
-        seen: both images damaged; of each the lesser activity counts.
+        seen: both images damaged, `(B, 1, H, W)` luminance in [0, 1]; of each the lesser activity counts.
 
     Returns:
         `(B, 1, H, W)` float32 in [0, 1].
     """
-    activities = [activity(image, sigma, floor) for image in (infrared, visible)]
+    activities = [activity(detail, sigma, floor) for detail in details]
     if seen is not None:
-        left = [activity(image, sigma, floor) for image in seen]
+        left = [activity(split_detail(image, sigma)[1], sigma, floor) for image in seen]
         activities = [torch.minimum(*both) for both in zip(activities, left)]
     return (sharpness / 2 * (activities[0] / activities[1]).log()).sigmoid()
-
-
-def activity(image: Tensor, sigma: float, floor: float) -> Tensor:
-    """`a^2 = G * (X - G * X)^2 + floor^2` of `(B, 1, H, W)` luminance, the floor in grey values of 255."""
-    _, detail = split_detail(image, sigma)
-    return gaussian_blur(detail.square(), sigma) + (floor / 255) ** 2

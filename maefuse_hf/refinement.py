@@ -52,8 +52,13 @@ def livelier_source(of_infrared: Tensor, of_visible: Tensor, sigma: float, sharp
     Returns:
         `(B, 1, H, W)` logits, positive where infrared is the livelier one.
     """
-    activities = [gaussian_blur(detail.square(), sigma) + (floor / 255) ** 2 for detail in (of_infrared, of_visible)]
+    activities = [activity(detail, sigma, floor) for detail in (of_infrared, of_visible)]
     return sharpness / 2 * (activities[0] / activities[1]).log()
+
+
+def activity(detail: Tensor, sigma: float, floor: float) -> Tensor:
+    """`G * D^2 + floor^2` of a `(B, 1, H, W)` detail, the floor in grey values of 255."""
+    return gaussian_blur(detail.square(), sigma) + (floor / 255) ** 2
 
 
 def with_contrast_of_decoded(details: Tensor, images: Tensor, sigma: float, largest: float, floor: float) -> Tensor:
