@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .refinement import activity, gaussian_blur, split_detail
+from .refinement import gaussian_blur, livelier_source, split_detail
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,7 @@ GUIDE = Guide()
 """The numbers that training uses."""
 
 
-def guide(
-    infrared: Tensor, visible: Tensor, numbers: Guide = GUIDE, seen: tuple[Tensor, Tensor] | None = None
-) -> Tensor:
+def guide(infrared: Tensor, visible: Tensor, numbers: Guide = GUIDE, seen: Sequence[Tensor] = ()) -> Tensor:
     """`V + w s (I - V)`, and on top of it the detail of the livelier image.
 
     The visible image is kept where it is active. Where infrared is the livelier one, `w = a_I^2 / (a_I^2 + a_V^2)` is
@@ -53,9 +51,10 @@ def guide(
     """
     with torch.autocast(infrared.device.type, enabled=False):
         infrared, visible = infrared.float(), visible.float()
-        sigma = numbers.activity_sigma
-        contrasts = [split_detail(image, sigma)[1] for image in (infrared, visible)]
-        weight = infrared_weight(contrasts, sigma, 2.0, numbers.activity_floor, seen)
+        sigma, floor = numbers.activity_sigma, numbers.activity_floor
+        of_infrared, of_visible = details_of((infrared, visible), sigma)
+        # a sharpness of two is the ratio of squares
+        weight = livelier_source(of_infrared, of_visible, sigma, 2.0, floor, details_of(seen, sigma)).sigmoid()
         coarse = visible + weight * numbers.infrared_share * (infrared - visible)
         detail = (numbers.detail_sigma, numbers.detail_sharpness, numbers.detail_floor)
         return replace_detail(coarse, infrared, visible, *detail, seen).clamp(0, 1)
@@ -68,49 +67,29 @@ def replace_detail(
     sigma: float,
     sharpness: float,
     floor: float,
-    seen: tuple[Tensor, Tensor] | None = None,
+    seen: Sequence[Tensor] = (),
 ) -> Tensor:
     """`G * F + w (I - G * I) + (1 - w) (V - G * V)`: coarse structure of the first, detail of the livelier source.
 
-    G is a Gaussian. The weight w of infrared's detail is that of `infrared_weight`: the choice by activity that
-    multi-scale fusion has long made, here for the finest scale alone.
+    G is a Gaussian. The weight of infrared's detail is `w = a_I^p / (a_I^p + a_V^p)`, with the activities a_X of
+    `livelier_source`: the choice by activity that multi-scale fusion has long made, here for the finest scale alone.
 
     Args:
         fused: `(B, 1, H, W)` luminance from the decoder.
         infrared, visible: `(B, 1, H, W)` luminance in [0, 1].
-        sigma, sharpness, floor, seen: see `infrared_weight`.
+        sigma, sharpness, floor: see `livelier_source`; p is the `sharpness`.
+        seen: the sources damaged; of each the lesser activity counts.
 
     Returns:
         `(B, 1, H, W)` float32, not clipped.
     """
     # pixels would lose digits under autocast
     with torch.autocast(fused.device.type, enabled=False):
-        details = [split_detail(image, sigma)[1] for image in (infrared, visible)]
-        weight = infrared_weight(details, sigma, sharpness, floor, seen)
-        return gaussian_blur(fused.float(), sigma) + weight * details[0] + (1 - weight) * details[1]
+        of_infrared, of_visible = details_of((infrared, visible), sigma)
+        weight = livelier_source(of_infrared, of_visible, sigma, sharpness, floor, details_of(seen, sigma)).sigmoid()
+        return gaussian_blur(fused.float(), sigma) + weight * of_infrared + (1 - weight) * of_visible
 
 
-def infrared_weight(
-    details: Sequence[Tensor],
-    sigma: float,
-    sharpness: float,
-    floor: float,
-    seen: tuple[Tensor, Tensor] | None = None,
-) -> Tensor:
-    """`a_I^p / (a_I^p + a_V^p)` with the activities `a_X^2 = G * D_X^2 + floor^2`.
-
-    Args:
-        details: `D_X = X - G * X` of infrared and visible, `(B, 1, H, W)` float32 each.
-        sigma: standard deviation of the Gaussian G in pixels.
-        sharpness: p, how far the livelier source prevails.
-        floor: activity that counts as none, in grey values of 255.
-        seen: both images damaged, `(B, 1, H, W)` luminance in [0, 1]; of each the lesser activity counts.
-
-    Returns:
-        `(B, 1, H, W)` float32 in [0, 1].
-    """
-    activities = [activity(detail, sigma, floor) for detail in details]
-    if seen is not None:
-        left = [activity(split_detail(image, sigma)[1], sigma, floor) for image in seen]
-        activities = [torch.minimum(*both) for both in zip(activities, left)]
-    return (sharpness / 2 * (activities[0] / activities[1]).log()).sigmoid()
+def details_of(images: Sequence[Tensor], sigma: float) -> list[Tensor]:
+    """`X - G * X` of each `(B, 1, H, W)` image, float32."""
+    return [split_detail(image, sigma)[1] for image in images]

@@ -4,6 +4,7 @@
 Not in the paper.
 """
 
+from collections.abc import Sequence
 from math import ceil, log
 
 import torch
@@ -40,7 +41,14 @@ def blurred(images: Tensor, sigma: float) -> Tensor:
     return gaussian_blur(images.flatten(0, 1)[:, None], sigma).view_as(images)
 
 
-def livelier_source(of_infrared: Tensor, of_visible: Tensor, sigma: float, sharpness: float, floor: float) -> Tensor:
+def livelier_source(
+    of_infrared: Tensor,
+    of_visible: Tensor,
+    sigma: float,
+    sharpness: float,
+    floor: float,
+    seen: Sequence[Tensor] = (),
+) -> Tensor:
     """Which source is locally the livelier one: `p log(a_I / a_V)` with `a_X^2 = G * D_X^2 + floor^2`.
 
     Args:
@@ -48,17 +56,19 @@ def livelier_source(of_infrared: Tensor, of_visible: Tensor, sigma: float, sharp
         sigma: standard deviation of the Gaussian G in pixels.
         sharpness: p, how far the livelier source prevails.
         floor: activity that counts as none, in grey values of 255.
+        seen: the details of both images damaged, in training; of each source the lesser activity counts.
 
     Returns:
         `(B, 1, H, W)` logits, positive where infrared is the livelier one.
     """
-    activities = [activity(detail, sigma, floor) for detail in (of_infrared, of_visible)]
-    return sharpness / 2 * (activities[0] / activities[1]).log()
 
+    def activities(details: Sequence[Tensor]) -> list[Tensor]:
+        return [gaussian_blur(detail.square(), sigma) + (floor / 255) ** 2 for detail in details]
 
-def activity(detail: Tensor, sigma: float, floor: float) -> Tensor:
-    """`G * D^2 + floor^2` of a `(B, 1, H, W)` detail, the floor in grey values of 255."""
-    return gaussian_blur(detail.square(), sigma) + (floor / 255) ** 2
+    active = activities([of_infrared, of_visible])
+    if seen:
+        active = [torch.minimum(*both) for both in zip(active, activities(seen))]
+    return sharpness / 2 * (active[0] / active[1]).log()
 
 
 def with_contrast_of_decoded(details: Tensor, images: Tensor, sigma: float, largest: float, floor: float) -> Tensor:

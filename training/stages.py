@@ -35,7 +35,7 @@ class EncodedPairs:
     clean_infrared: Tensor
     """The same images undamaged, which fusion losses are taken against."""
     clean_visible: Tensor
-    seen_by_guide: tuple[Tensor, Tensor] | None = None
+    seen_by_guide: tuple[Tensor, ...] = ()
     """The images that tell the guide what damage hides; none: it is that of the undamaged pair."""
 
 
@@ -223,7 +223,7 @@ class GuidedStep(nn.Module):
         """
         pairs = self.encoded(infrared, visible, infrared_features, visible_features)
         if clean_infrared is not None and clean_visible is not None:
-            seen = (infrared, visible) if self.guide_sees_damage else None
+            seen = (infrared, visible) if self.guide_sees_damage else ()
             pairs = replace(pairs, clean_infrared=clean_infrared, clean_visible=clean_visible, seen_by_guide=seen)
         features = self.stage.features(self.model, pairs)
         terms = self.stage.loss(self.model, features, pairs, self.loss_weights)
