@@ -17,7 +17,7 @@ from maefuse_hf.inference import PairPaths
 from training import reproduce
 from training.config_file import build, read_yaml
 from training.initialization import initialize_decoder_as_read_out
-from training.reproduction import encoders, quantitative, runs, two_stage
+from training.reproduction import encoders, quantitative, runs, two_stage, variations
 from training.reproduction.logs import late_change
 from training.reproduction.measure import validation_crops
 from training.reproduction.seeds import over_seeds
@@ -160,6 +160,36 @@ class TestRuns:
         assert (two.stages.cfm_align.steps, two.stages.cfm_fuse.steps, direct.stages.cfm_fuse.steps) == (15, 15, 30)
         assert two.seed == direct.seed == 1
         assert replace(two, stages=direct.stages) == direct
+
+
+class TestVariations:
+    def test_a_variation_changes_its_fields_and_nothing_else(self, tmp_path):
+        study = Study(
+            tiny(variations={"fast": {"learning_rate": 0.5, "training": {"data": {"crop_size": 16}}}}), tmp_path
+        )
+        fast = {run.name: run.config for run in variations.runs(study)}
+        for way in ("two_stage", "direct"):
+            for seed in study.setting.seeds:
+                one, other = fast[f"{way}_{seed}"], fast[f"fast_{way}_{seed}"]
+                assert other.stages.cfm_fuse.learning_rate == 0.5 != one.stages.cfm_fuse.learning_rate
+                assert other.data.crop_size == 16
+                assert replace(other, stages=one.stages, data=replace(other.data, crop_size=one.data.crop_size)) == one
+        assert len(fast) == 8
+
+    def test_a_field_that_there_is_not_is_refused(self, tmp_path):
+        study = Study(tiny(variations={"fast": {"rate": 0.5}}), tmp_path)
+        with pytest.raises(ValueError, match="Setting has no field rate"):
+            variations.runs(study)
+
+    def test_numbers_are_those_of_the_logs(self, repeated):
+        study = Study(tiny(), repeated[0])
+        section = variations.section(study)
+        ((_, table),) = section.tables
+        assert [row[0].text for row in table.rows] == ["the setting as it is", "lower rate", "tiny encoder"]
+        logs = [two_stage.read_log(study.run_folder(f"lower_rate_direct_{seed}")) for seed in study.setting.seeds]
+        ends = [log.scalars["cfm_fuse/validation_decoded_gradient"][-1][1] for log in logs]
+        assert table.rows[1][2].text == f"{sum(ends) / len(ends):.4f}"
+        assert table.rows[1][0].note == "(learning_rate 0.0001)"
 
 
 class TestReport:

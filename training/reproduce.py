@@ -24,6 +24,7 @@ from training.reproduction import (
     quantitative,
     strategies,
     two_stage,
+    variations,
 )
 from training.reproduction.page import as_page, collect, write_document
 from training.reproduction.runs import ensure
@@ -37,6 +38,7 @@ EXPERIMENTS = {
         strategies.EXPERIMENT,
         two_stage.EXPERIMENT,
         two_stage.LOCAL,
+        variations.EXPERIMENT,
         hierarchical.EXPERIMENT,
         infrared_detail.GAMMA,
         infrared_detail.CONTOUR,
@@ -46,7 +48,7 @@ EXPERIMENTS = {
 }
 """In the order of the paper, which is that of the report."""
 
-FIRST = ("fig8", "fig9", "loss", "fig1", "encoder", "local")
+FIRST = ("fig8", "fig9", "loss", "fig1", "encoder", "local", "vary")
 """In which order experiments are run: what is claimed first."""
 
 SETTINGS = CONFIGS / "reproduction"

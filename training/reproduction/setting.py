@@ -1,6 +1,6 @@
 """In which setting the experiments are repeated: data, lengths, model, from one YAML."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from training.config import require
@@ -40,6 +40,8 @@ class Setting:
     """Text files of names that are not used."""
     look_epochs: int = 1
     """Epochs between two looks at the validation pairs."""
+    variations: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Fields of this class in which Fig. 8 is tried with other values, by a name for the runs."""
 
     def __post_init__(self) -> None:
         for name in ("training_pairs", "validation_pairs", "steps_per_epoch", "look_epochs", "encoder_steps"):
