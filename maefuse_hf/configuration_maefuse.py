@@ -150,8 +150,8 @@ class MaeFuseConfig(PreTrainedConfig):
         detail_limit (`float`, *optional*, defaults to 3.0):
             How far activity alone may decide, as a logit: noise is lively too.
         detail_gain (`float`, *optional*):
-            Give the sources' details the contrast that the decoded image has there, up to this many times their own:
-            haze and glare take it from a photo. Without it detail comes as the source has it.
+            Give the sources' details the contrast that the decoded image has there where it is more, up to this many
+            times their own: haze and glare take it from a photo. Without it detail comes as the source has it.
         truncate_to_8_bit (`bool`, *optional*, defaults to `False`):
             Clip every predicted channel to [0, 1] and cut it down to whole 255ths before luminance is taken of the
             channels, as the authors' published images were made.

@@ -19,9 +19,6 @@ SMALLEST_BLOCK = 32
 SOURCES = ("infrared", "visible", "decoded")
 """What the channels of details and of source weights stand for."""
 
-FINEST = 0.6
-"""Detail finer than this share of the Gaussian is never weakened."""
-
 BAND = (0.3, 1.2)
 """Shares of the Gaussian between which the contrast of sources and decoded image is compared."""
 
@@ -72,22 +69,20 @@ def livelier_source(
 
 
 def with_contrast_of_decoded(details: Tensor, images: Tensor, sigma: float, largest: float, floor: float) -> Tensor:
-    """The sources' details with the contrast that the decoded image has there.
+    """The sources' details with the contrast that the decoded image has there, where that is more.
 
-    Haze, glare and the like take a factor of a photo's contrast, which the decoder has learned to give back. And it has
-    learned how much contrast of infrared a fused image shall show. So details are multiplied by the regression of the
-    decoded image on the source around each pixel,
+    Haze, glare and the like take a factor of a photo's contrast, which the decoder has learned to give back. So details
+    are multiplied by the regression of the decoded image on the source around each pixel,
 
-        g_X = (G' * (M_F M_X) + floor^2) / (G' * M_X^2 + floor^2)
+        g_X = (G' * (M_F M_X) + floor^2) / (G' * M_X^2 + floor^2),  1 at least
 
-    of the bands `M = G'' * X - G' * X`, which the decoded image knows well: noise is finer. Of what is finest it shows
-    too little itself, so that this part of a detail never becomes weaker.
+    of the bands `M = G'' * X - G' * X`, which the decoded image knows well: noise is finer. An image that is not veiled
+    stays as it is, for the decoded image, which is softer, never takes contrast away.
 
     Args:
         details: `(B, 2, H, W)` float32 details `X - G * X` of infrared and visible.
         images: `(B, 3, H, W)` luminance as in `SOURCES`.
-        sigma: standard deviation of G in pixels; of G', G'' and of the Gaussian below which detail is finest it is that
-            times `BAND` and `FINEST`.
+        sigma: standard deviation of G in pixels; of G' and G'' it is that times `BAND`.
         largest: bound of g.
         floor: contrast that counts as none, in grey values of 255.
 
@@ -95,14 +90,12 @@ def with_contrast_of_decoded(details: Tensor, images: Tensor, sigma: float, larg
         `(B, 2, H, W)` float32, infrared first.
     """
     images = images.float()
-    _, finest = split_detail(images[:, :2], FINEST * sigma)
     narrow, wide = (blurred(images, share * sigma) for share in BAND)
     of_sources, of_decoded = (narrow - wide).split([2, 1], dim=1)
     shared = blurred(of_decoded * of_sources, BAND[1] * sigma)
     own = blurred(of_sources.square(), BAND[1] * sigma)
     flat = (floor / 255) ** 2
-    gains = ((shared + flat) / (own + flat)).clamp(0, largest)
-    return gains.clamp(min=1) * finest + gains * (details - finest)
+    return ((shared + flat) / (own + flat)).clamp(1, largest) * details
 
 
 def source_weights(
