@@ -176,6 +176,11 @@ class TestVariations:
                 assert replace(other, stages=one.stages, data=replace(other.data, crop_size=one.data.crop_size)) == one
         assert len(fast) == 8
 
+    def test_seeds_may_be_others_too(self, tmp_path):
+        study = Study(tiny(variations={"fast": {"learning_rate": 0.5, "seeds": [7]}}), tmp_path)
+        names = [run.name for run in variations.runs(study)]
+        assert names == ["two_stage_0", "direct_0", "two_stage_1", "direct_1", "fast_two_stage_7", "fast_direct_7"]
+
     def test_a_field_that_there_is_not_is_refused(self, tmp_path):
         study = Study(tiny(variations={"fast": {"rate": 0.5}}), tmp_path)
         with pytest.raises(ValueError, match="Setting has no field rate"):
@@ -186,10 +191,10 @@ class TestVariations:
         section = variations.section(study)
         ((_, table),) = section.tables
         assert [row[0].text for row in table.rows] == ["the setting as it is", "lower rate", "tiny encoder"]
-        logs = [two_stage.read_log(study.run_folder(f"lower_rate_direct_{seed}")) for seed in study.setting.seeds]
-        ends = [log.scalars["cfm_fuse/validation_decoded_gradient"][-1][1] for log in logs]
-        assert table.rows[1][2].text == f"{sum(ends) / len(ends):.4f}"
-        assert table.rows[1][0].note == "(learning_rate 0.0001)"
+        log = two_stage.read_log(study.run_folder("lower_rate_direct_0"))
+        end = log.scalars["cfm_fuse/validation_decoded_gradient"][-1][1]
+        assert table.rows[1][2].text == f"{end:.4f}"
+        assert table.rows[1][0].note == "(learning_rate 0.0001, seeds [0])"
 
 
 class TestReport:

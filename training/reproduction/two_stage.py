@@ -158,7 +158,7 @@ def where_alignment_ended(study: Study, logs: list[Log], folder: Path) -> str:
         f"gradient loss {reached['decoded_gradient']:.4f} and block effect {reached['block_effect']:.2f}. Its target, "
         f"the mean feature, decodes with {target['gradient']:.4f} and {target['block effect']:.2f}. The farther from "
         "that, the less the second stage starts where the paper's does. What else may hide an effect here: the small "
-        "encoder and decoder, the small crops, the learning rate, and how short all runs are."
+        "encoder and decoder, and the small crops."
     )
 
 

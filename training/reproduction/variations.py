@@ -30,19 +30,18 @@ def varied(study: Study, name: str) -> Study:
 
 def runs_of(study: Study) -> dict[str, dict[str, list[Run]]]:
     """By what was varied and by the way of training, a run for each seed; the runs of Fig. 8 come first."""
-    seeds = study.setting.seeds
-    named = {AS_IT_IS: {way: [run(study, seed) for seed in seeds] for way, run in WAYS.items()}}
+    named = {AS_IT_IS: both_ways(study)}
     for name in study.setting.variations:
-        changed = varied(study, name)
+        ways = both_ways(varied(study, name))
         named[name.replace("_", " ")] = {
-            way: [called(run(changed, seed), name) for seed in seeds] for way, run in WAYS.items()
+            way: [replace(run, name=f"{name}_{run.name}") for run in own] for way, own in ways.items()
         }
     return named
 
 
-def called(run: Run, variation: str) -> Run:
-    """The run under a name of its own."""
-    return replace(run, name=f"{variation}_{run.name}")
+def both_ways(study: Study) -> dict[str, list[Run]]:
+    """By the way of training, a run for each seed of the study."""
+    return {way: [run(study, seed) for seed in study.setting.seeds] for way, run in WAYS.items()}
 
 
 def runs(study: Study) -> list[Run]:
@@ -86,8 +85,8 @@ def section(study: Study) -> Section:
         ],
         tables=[
             (
-                f"At the end, {len(setting.seeds)} seed(s), as in the table of Fig. 8. Bold: a difference whose "
-                "interval leaves out zero.",
+                "At the end, as in the table of Fig. 8; in brackets what is another. Bold: a difference whose interval "
+                "leaves out zero.",
                 table_of(["", *(f"{term}, {what}" for term in TERMS for what in (*WAYS, "difference"))], rows),
             )
         ],
