@@ -190,7 +190,7 @@ class TestVariations:
         study = Study(tiny(), repeated[0])
         section = variations.section(study)
         ((_, table),) = section.tables
-        assert [row[0].text for row in table.rows] == ["the setting as it is", "lower rate", "tiny encoder"]
+        assert [row[0].text for row in table.rows] == ["the setting as it is", "lower rate"]
         log = two_stage.read_log(study.run_folder("lower_rate_direct_0"))
         end = log.scalars["cfm_fuse/validation_decoded_gradient"][-1][1]
         assert table.rows[1][2].text == f"{end:.4f}"

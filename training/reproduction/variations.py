@@ -115,7 +115,7 @@ def lower_in(ways: Logs) -> str:
 
 EXPERIMENT = Experiment(
     "vary",
-    "Fig. 8 with another learning rate or another encoder",
+    "Fig. 8 in another setting",
     "Not in the paper: what may hide the effect here.",
     runs,
     section,
