@@ -253,7 +253,7 @@ def short(*stages, steps=3):
 
 
 GENTLE = [
-    f"stages.{name}.learning_rate=1.0e-4" for name in ("decoder", "cfm_align", "cfm_fuse", "mfm_align", "mfm_fuse")
+    f"stages.{name}.learning_rate=5.0e-5" for name in ("decoder", "cfm_align", "cfm_fuse", "mfm_align", "mfm_fuse")
 ]
 """Rates at which rounding, which depends on how a batch is split, does not grow within a run: Eq. 4 has kinks."""
 
