@@ -1,6 +1,6 @@
 """Remake the README's block of results, from the files that docs/results.md is made from (`benchmarks/results.py`).
 
-python -m benchmarks.readme_results --evaluation OUT --downstream FILE.json [README.md]
+python -m benchmarks.readme_results --evaluation OUT … --downstream FILE.json [README.md]
 """
 
 import argparse
@@ -36,6 +36,11 @@ GROUPS = {
 """Kinds of damage as the README puts them together."""
 
 
+def columns_measured(own: Measured) -> dict[str, tuple[str, str]]:
+    """`COLUMNS` without those of a part that was left out (`--detector-only`)."""
+    return {title: column for title, column in COLUMNS.items() if own.downstream[column[0]]}
+
+
 def of_use(own: Measured) -> str:
     """Detector, segmenter, damage, and `METRICS` over all data sets, a row for each system that has images here."""
     detected = own.downstream["detector"].get("person", NO_DOWNSTREAM)["values"]
@@ -43,7 +48,7 @@ def of_use(own: Measured) -> str:
     rows: list[list[Cell | str]] = []
     for system in dict.fromkeys(systems):
         cells: list[Cell | str] = [Cell(system, best=system == own.ours)]
-        for part, name in COLUMNS.values():
+        for part, name in columns_measured(own).values():
             column = own.downstream[part].get(name, NO_DOWNSTREAM)
             value, difference = (column[key].get(system) for key in ("values", "differences"))
             real = "*" if difference is not None and difference["real"] else ""
@@ -52,7 +57,7 @@ def of_use(own: Measured) -> str:
         sets = [means[system] for means in own.metrics.values() if system in means]
         cells += [number(mean(values.get(metric, math.nan) for values in sets)) for metric in METRICS]
         rows.append(cells)
-    return as_markdown(table_of(["system", *COLUMNS, SHARE, *METRICS], rows))
+    return as_markdown(table_of(["system", *columns_measured(own), SHARE, *METRICS], rows))
 
 
 def by_group(own: Measured) -> str:
@@ -70,14 +75,18 @@ def readme_block(own: Measured) -> str:
     """What stands between the marks `<!-- results -->` and `<!-- /results -->`."""
     about = own.downstream["about"]
     sets = ", ".join(own.metrics)
+    segmented = (
+        f"mIoU: a small segmenter that is trained on each system's images, {about['seeds']} seeds. "
+        if own.downstream["segmenter"]
+        else ""
+    )
     return "\n\n".join(
         [
             f"What the images are good for. People and cars: AP of a fixed detector on {about['test pairs']} labelled "
-            f"pairs, in percent. mIoU: a small segmenter that is trained on each system's images, {about['seeds']} "
-            f"seeds. * is a real difference to {own.ours}. {SHARE.capitalize()}: of VIF and Qabf under "
-            f"{len(own.kept[own.ours]) - 1} kinds of damage to one image, {own.damaged_pairs} pairs, both against the "
-            f"undamaged sources. VIF, Qabf: undamaged, mean of {sets}. No pair had a part in training. The formulas "
-            "(average, maximum, rule) cost nothing:",
+            f"pairs, in percent. {segmented}* is a real difference to {own.ours}. {SHARE.capitalize()}: of VIF and "
+            f"Qabf under {len(own.kept[own.ours]) - 1} kinds of damage to one image, {own.damaged_pairs} pairs, both "
+            f"against the undamaged sources. VIF, Qabf: undamaged, mean of {sets}. No pair had a part in training. The "
+            "formulas (average, maximum, rule) cost nothing:",
             of_use(own),
             "The share kept, by the kind of damage:",
             by_group(own),
@@ -92,7 +101,7 @@ def write_readme(own: Measured, path: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Remake the README's block of results.")
-    parser.add_argument("--evaluation", type=Path, required=True, help="folder of maefuse evaluate --damage")
+    parser.add_argument("--evaluation", type=Path, nargs="+", required=True, help="of maefuse evaluate --damage")
     parser.add_argument("--downstream", type=Path, required=True, help="downstream.json")
     parser.add_argument("document", type=Path, nargs="?", default=Path("README.md"), help="with the marks")
     options = parser.parse_args(arguments)

@@ -1,10 +1,10 @@
 """Remake docs/results.md from what the measurements left.
 
-python benchmarks/results.py --evaluation OUT --downstream FILE.json [--published FILE.csv] [-o docs/results.md]
+python benchmarks/results.py --evaluation OUT … --downstream FILE.json [--published FILE.csv] [-o docs/results.md]
 
-OUT is a folder of `maefuse evaluate --damage` with metrics.csv, metrics.json and damage.json, FILE.json the
-downstream.json of `python -m benchmarks.downstream`. FILE.csv holds other systems' metrics of the same pairs, a
-line for each method, set and pair.
+OUT is a folder of `maefuse evaluate --damage` with metrics.csv, metrics.json and damage.json, the first of the model
+and others of further systems on the same data; FILE.json the downstream.json of `python -m benchmarks.downstream`.
+FILE.csv holds other systems' metrics of the same pairs, a line for each method, set and pair.
 """
 
 import argparse
@@ -12,7 +12,7 @@ import csv
 import json
 import math
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,39 +70,58 @@ class Measured:
     downstream: dict[str, Any]
 
 
-def read_measured(evaluation: Path, downstream: Path, published: Path | None) -> Measured:
-    """Read the files; an `OSError` names one that is missing, a `ValueError` one that does not fit the others."""
-    metrics = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))
-    damage = json.loads((evaluation / "damage.json").read_text(encoding="utf-8"))
-    checked = json.loads(downstream.read_text(encoding="utf-8"))
-    ours = metrics["about"].get("model")
+def read_measured(evaluations: Sequence[Path], downstream: Path, published: Path | None) -> Measured:
+    """Read the files. What several evaluations measured of one system is taken from the first of them.
+
+    Args:
+        evaluations: folders of one data; the first is of the model that the others are compared with.
+        downstream, published: see above.
+
+    Raises:
+        OSError: one is missing.
+        ValueError: one does not fit the others.
+    """
+    first = evaluations[0]
+    about = read_json(first / "metrics.json")["about"]
+    checked = read_json(downstream)
+    ours = about.get("model")
     if ours is None or ours != checked["about"]["reference"]:
         raise ValueError(
-            f"{evaluation} measured the model {ours}, {downstream} compares with {checked['about']['reference']}; both "
+            f"{first} measured the model {ours}, {downstream} compares with {checked['about']['reference']}; both "
             "must be of one model."
         )
-    means = {
-        name: {system: plain_means(values) for system, values in own["systems"].items()}
-        for name, own in metrics["datasets"].items()
-    }
+    damaged_pairs = read_json(first / "damage.json")["pairs"]
+    measured = Measured(ours, {}, {}, correlation_bounds(first / "metrics.csv"), {}, {}, damaged_pairs, checked)
+    for folder in evaluations:
+        metrics, damage = read_json(folder / "metrics.json"), read_json(folder / "damage.json")
+        if metrics["about"]["data sha256"] != about["data sha256"] or damage["pairs"] != damaged_pairs:
+            raise ValueError(f"{folder} was measured on other data, or on other damaged pairs, than {first}.")
+        for name, own in metrics["datasets"].items():
+            measured.pairs[name] = own["pairs"]
+            add(measured.metrics.setdefault(name, {}), own["systems"], plain_means)
+        add(measured.kept, damage["share kept"], means_by_kind)
+        add(measured.values, damage["values"], means_by_kind)
     if published is not None:
         for dataset, systems in published_means(published).items():
-            if dataset in means:
+            if dataset in measured.metrics:
                 # what was measured here has more columns than the published row of the same name
-                means[dataset] = systems | means[dataset]
-    return Measured(
-        ours,
-        means,
-        {name: own["pairs"] for name, own in metrics["datasets"].items()},
-        correlation_bounds(evaluation / "metrics.csv"),
-        {
-            system: {kind: plain_means(own) for kind, own in kinds.items()}
-            for system, kinds in damage["share kept"].items()
-        },
-        {system: {kind: plain_means(own) for kind, own in kinds.items()} for system, kinds in damage["values"].items()},
-        damage["pairs"],
-        checked,
-    )
+                measured.metrics[dataset] = systems | measured.metrics[dataset]
+    return measured
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds."""
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def add(known: dict[str, Any], more: Mapping[str, Any], means: Callable[[Any], Any]) -> None:
+    """Add what is not known yet, as means."""
+    known |= {system: means(values) for system, values in more.items() if system not in known}
+
+
+def means_by_kind(kinds: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """`plain_means` for each kind of damage."""
+    return {kind: plain_means(values) for kind, values in kinds.items()}
 
 
 def plain_means(values: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
@@ -306,7 +325,7 @@ def page(own: Measured) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Remake docs/results.md.")
-    parser.add_argument("--evaluation", type=Path, required=True, help="folder of maefuse evaluate --damage")
+    parser.add_argument("--evaluation", type=Path, nargs="+", required=True, help="of maefuse evaluate --damage")
     parser.add_argument("--downstream", type=Path, required=True, help="downstream.json")
     parser.add_argument("--published", type=Path, help="CSV file of other systems' metrics on the same pairs")
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/results.md"))

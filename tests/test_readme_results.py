@@ -29,12 +29,20 @@ def test_the_block_stands_between_its_marks(files, document):  # noqa: F811
     assert "under 2 kinds of damage to one image, 2 pairs" in text
 
 
+def test_a_segmenter_that_was_left_out_has_no_column(files, document):  # noqa: F811
+    measured = read_measured([files[0]], *files[1:])
+    measured.downstream["segmenter"] = {}
+    readme_results.write_readme(measured, document)
+    text = document.read_text()
+    assert "| **ours** | 50.0 | 50.0 | 50.0 | 0.70 | 0.700 | 0.700 |" in text and "egmenter" not in text
+
+
 def test_every_kind_is_in_one_group():
     assert sorted(kind for kinds in readme_results.GROUPS.values() for kind in kinds) == sorted(DAMAGES)
 
 
 def test_the_same_once_more_changes_nothing(files, document):  # noqa: F811
-    measured = read_measured(*files)
+    measured = read_measured([files[0]], *files[1:])
     readme_results.write_readme(measured, document)
     once = document.read_text()
     readme_results.write_readme(measured, document)
@@ -45,4 +53,4 @@ def test_a_document_without_marks_is_refused(files, tmp_path):  # noqa: F811
     path = tmp_path / "notes.md"
     path.write_text("no marks")
     with pytest.raises(ValueError, match="it has them 0 times"):
-        readme_results.write_readme(read_measured(*files), path)
+        readme_results.write_readme(read_measured([files[0]], *files[1:]), path)

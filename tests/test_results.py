@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 
 import pytest
 
@@ -42,7 +43,11 @@ def files(tmp_path):
         "rule": values(0.8, **{"VIF matched": 0.6, "crop change": 3.0, "frame change": 1.0}),
         "visible alone": values(0.9) | {"SCD": {"mean": None, "low": None, "high": None, "pairs": 0}},
     }
-    metrics = {"about": {"model": "ours"}, "datasets": {"Set": {"pairs": 2, "systems": systems}}, "problems": 0}
+    metrics = {
+        "about": {"model": "ours", "data sha256": {"Set": "1"}},
+        "datasets": {"Set": {"pairs": 2, "systems": systems}},
+        "problems": 0,
+    }
     (folder / "metrics.json").write_text(json.dumps(metrics))
     (folder / "metrics.csv").write_text(
         "dataset,pair,system,CC\nSet,a,visible alone,0.64\nSet,b,infrared alone,0.36\nSet,a,ours,0.7\n"
@@ -129,12 +134,47 @@ def test_what_was_measured_here_stands_before_a_published_row_of_the_same_name(f
     content = json.loads(path.read_text())
     content["datasets"]["Set"]["systems"]["SeAFusion"] = values(0.55, **{"VIF matched": 0.3})
     path.write_text(json.dumps(content))
-    means = read_measured(*files).metrics["Set"]["SeAFusion"]
+    means = read_measured([files[0]], *files[1:]).metrics["Set"]["SeAFusion"]
     assert means["EN"] == 0.55 and means["VIF matched"] == 0.3
 
 
+def changed_copy(folder, name, change):
+    """Another evaluation, with one of its files changed."""
+    other = folder.parent / "other"
+    shutil.copytree(folder, other)
+    content = json.loads((other / name).read_text())
+    change(content)
+    (other / name).write_text(json.dumps(content))
+    return other
+
+
+def test_a_further_evaluation_adds_its_systems(files):
+    def renamed(content):
+        kept = content["share kept"]
+        kept["theirs"] = kept.pop("ours")
+        kept["rule"]["haze"]["share kept"] = summary(0.1)
+
+    other = changed_copy(files[0], "damage.json", renamed)
+    kept = read_measured([files[0], other], *files[1:]).kept
+    assert kept["theirs"]["haze"]["share kept"] == kept["ours"]["haze"]["share kept"] == 0.8
+    # what was measured twice is as the first has it
+    assert kept["rule"]["haze"]["share kept"] == 0.7
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("metrics.json", lambda content: content["about"].update({"data sha256": {"Set": "2"}})),
+        ("damage.json", lambda content: content.update(pairs=3)),
+    ],
+)
+def test_evaluations_of_other_data_are_refused(files, name, change):
+    with pytest.raises(ValueError, match=r"other was measured on other data, or on other damaged pairs, than .*evalua"):
+        read_measured([files[0], changed_copy(files[0], name, change)], *files[1:])
+
+
 def test_it_says_where_the_model_loses(files):
-    lines = losses(read_measured(*files))
+    lines = losses(read_measured([files[0]], *files[1:]))
     assert lines[0] == "detector, person: to average (by 15.0)."
     assert "damage, share kept: to rule under smoke (0.600 to 0.650)." in lines
     assert "stability, crop change: to average." in lines
@@ -148,11 +188,11 @@ def test_files_of_two_models_are_refused(files):
     content["about"]["reference"] = "theirs"
     files[1].write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"model ours, .* compares with theirs"):
-        read_measured(*files)
+        read_measured([files[0]], *files[1:])
 
 
 def test_a_page_without_losses(files):
-    measured = read_measured(*files)
+    measured = read_measured([files[0]], *files[1:])
     assert "Nowhere in these columns." in page(
         results.Measured(
             "ours",
