@@ -95,7 +95,7 @@ def with_contrast_of_decoded(details: Tensor, images: Tensor, sigma: float, larg
     shared = blurred(of_decoded * of_sources, BAND[1] * sigma)
     own = blurred(of_sources.square(), BAND[1] * sigma)
     flat = (floor / 255) ** 2
-    return ((shared + flat) / (own + flat)).clamp(1, largest) * details
+    return ((shared + flat) / (own + flat)).clamp(1.0, largest) * details
 
 
 def source_weights(

@@ -34,6 +34,7 @@ LIKE_THE_SHIPPED = {
     "fusion_window": 3,
     "merging_joint_softmax": True,
     "merging_blocks": 1,
+    "detail_gain": 4.0,
 }
 PROCESSOR = MaeFuseImageProcessor(size_divisor=8)
 SIZES = [(1, 1), (3, 21), (40, 33), (64, 64), (150, 91), (200, 310)]
