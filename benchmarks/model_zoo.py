@@ -26,6 +26,7 @@ import torch
 from tqdm import tqdm
 
 from benchmarks.marked_block import replace_block
+from benchmarks.results import read_json
 from benchmarks.timing import in_turns, medians
 from benchmarks.zoo_systems import HEIGHT, WIDTH, Checkpoint, OnnxFile, PixelRule, ZooSystem
 from maefuse_hf.evaluation import RULE, as_markdown, table_of
@@ -107,7 +108,7 @@ def read_quality(
     data: dict[str, str] = {}
     for folder in evaluations:
         file = folder / "metrics.json"
-        metrics = read(file)
+        metrics = read_json(file)
         about = metrics["about"]
         measured = measured_systems(file, about, digests)
         if data and about["data sha256"] != data:
@@ -118,23 +119,18 @@ def read_quality(
                 note(quality, ours, metric, mean_over_data_sets(file, metrics["datasets"], theirs, metric), file)
         file = folder / "damage.json"
         if file.is_file():
-            damage = read(file)
+            damage = read_json(file)
             here = {name: digests[name] for name in measured}
             for ours, theirs in [*measured_systems(file, damage.get("about", {}), here).items(), (RULE, RULE)]:
                 note(quality, ours, KEPT, damage["share kept"][theirs]["all"]["share kept"]["mean"], file)
     for file in downstreams:
-        checked = read(file)
+        checked = read_json(file)
         weights = checked["about"].get("weights sha256", {})
         found = {named(file, digest.values(), digests): theirs for theirs, digest in weights.items()}
         for ours, theirs in [*found.items(), (RULE, RULE)]:
             for column, detected in DETECTED.items():
                 note(quality, ours, column, checked["detector"][detected]["values"][theirs]["value"], file)
     return quality, data
-
-
-def read(path: Path) -> dict[str, Any]:
-    """A JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def measured_systems(file: Path, about: Mapping[str, Any], digests: Mapping[str, Sequence[str]]) -> dict[str, str]:

@@ -44,11 +44,11 @@ def columns_measured(own: Measured) -> dict[str, tuple[str, str]]:
 def of_use(own: Measured) -> str:
     """Detector, segmenter, damage, and `METRICS` over all data sets, a row for each system that has images here."""
     detected = own.downstream["detector"].get("person", NO_DOWNSTREAM)["values"]
-    systems = [own.ours, *own.kept, *detected]
+    systems, columns = [own.ours, *own.kept, *detected], columns_measured(own)
     rows: list[list[Cell | str]] = []
     for system in dict.fromkeys(systems):
         cells: list[Cell | str] = [Cell(system, best=system == own.ours)]
-        for part, name in columns_measured(own).values():
+        for part, name in columns.values():
             column = own.downstream[part].get(name, NO_DOWNSTREAM)
             value, difference = (column[key].get(system) for key in ("values", "differences"))
             real = "*" if difference is not None and difference["real"] else ""
@@ -57,7 +57,7 @@ def of_use(own: Measured) -> str:
         sets = [means[system] for means in own.metrics.values() if system in means]
         cells += [number(mean(values.get(metric, math.nan) for values in sets)) for metric in METRICS]
         rows.append(cells)
-    return as_markdown(table_of(["system", *columns_measured(own), SHARE, *METRICS], rows))
+    return as_markdown(table_of(["system", *columns, SHARE, *METRICS], rows))
 
 
 def by_group(own: Measured) -> str:
@@ -77,7 +77,7 @@ def readme_block(own: Measured) -> str:
     sets = ", ".join(own.metrics)
     segmented = (
         f"mIoU: a small segmenter that is trained on each system's images, {about['seeds']} seeds. "
-        if own.downstream["segmenter"]
+        if "mIoU" in columns_measured(own)
         else ""
     )
     return "\n\n".join(

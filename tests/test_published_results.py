@@ -5,7 +5,7 @@ from pathlib import Path
 
 from benchmarks.readme_results import readme_block
 from benchmarks.results import read_measured
-from maefuse_hf.evaluation.provenance import file_sha256
+from maefuse_hf.evaluation.provenance import weights_sha256
 from maefuse_hf.inference.checkpoint import SHIPPED_CHECKPOINTS
 
 ROOT = Path(__file__).parent.parent
@@ -22,5 +22,4 @@ def test_the_weights_that_were_measured_are_those_that_ship():
     detected = json.loads((MEASURED / "downstream.json").read_text(encoding="utf-8"))["about"]["weights sha256"]
     for name, folder in SHIPPED_CHECKPOINTS.items():
         about = json.loads((MEASURED / name / "metrics.json").read_text(encoding="utf-8"))["about"]
-        shipped = {"model.safetensors": file_sha256(folder / "model.safetensors")}
-        assert about["weights sha256"] == detected[name] == shipped
+        assert about["weights sha256"] == detected[name] == weights_sha256(folder)
