@@ -62,10 +62,7 @@ def compare(study: Study, attention: str, curves_name: str, images_name: str) ->
         way: [read_log(study.run_folder(run_name(name, seed, attention))) for seed in done]
         for way, name in (("two-stage", "two_stage"), ("direct", "direct"))
     }
-    differences = {
-        title: over_seeds([two.last(term) - one.last(term) for two, one in zip(logs["two-stage"], logs["direct"])])
-        for title, term in TERMS.items()
-    }
+    differences = {title: difference_at_end(logs, term) for title, term in TERMS.items()}
     rows: list[list[Cell | str]] = [
         [
             Cell(title),
@@ -107,6 +104,12 @@ def compare(study: Study, attention: str, curves_name: str, images_name: str) ->
         ],
         remarks=[flatness(logs), where_alignment_ended(study, logs["two-stage"], two_stage_end)],
     )
+
+
+def difference_at_end(logs: dict[str, list[Log]], term: str) -> OverSeeds:
+    """Two-stage minus direct training over the seeds, whose logs are given by the way of training, in this order."""
+    two_stage, direct = logs.values()
+    return over_seeds([two.last(term) - one.last(term) for two, one in zip(two_stage, direct)])
 
 
 def seeds_done(study: Study, attention: str) -> list[int]:

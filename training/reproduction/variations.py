@@ -11,7 +11,7 @@ from training.reproduction.runs import Run
 from training.reproduction.seeds import over_seeds
 from training.reproduction.setting import Setting
 from training.reproduction.study import Study
-from training.reproduction.two_stage import TERMS, direct_run, two_stage_run
+from training.reproduction.two_stage import TERMS, difference_at_end, direct_run, two_stage_run
 
 WAYS = {"two-stage": two_stage_run, "direct": direct_run}
 
@@ -33,10 +33,15 @@ def runs_of(study: Study) -> dict[str, dict[str, list[Run]]]:
     named = {AS_IT_IS: both_ways(study)}
     for name in study.setting.variations:
         ways = both_ways(varied(study, name))
-        named[name.replace("_", " ")] = {
+        named[title_of(name)] = {
             way: [replace(run, name=f"{name}_{run.name}") for run in own] for way, own in ways.items()
         }
     return named
+
+
+def title_of(name: str) -> str:
+    """What tables call a variation."""
+    return name.replace("_", " ")
 
 
 def both_ways(study: Study) -> dict[str, list[Run]]:
@@ -53,7 +58,7 @@ def section(study: Study) -> Section:
     """The curves of each variation, and what both ways end with."""
     setting = study.setting
     values = {
-        name.replace("_", " "): ", ".join(f"{field} {value}" for field, value in flat(changes).items())
+        title_of(name): ", ".join(f"{field} {value}" for field, value in flat(changes).items())
         for name, changes in setting.variations.items()
     }
     logs: dict[str, Logs] = {
@@ -100,9 +105,8 @@ def ends(ways: Logs, term: str) -> dict[str, list[float]]:
 
 def compared(ways: Logs, term: str) -> list[Cell]:
     """The means over the seeds of both ways, and their difference with its interval."""
-    two_stage, direct = ends(ways, term).values()
-    difference = over_seeds([two - one for two, one in zip(two_stage, direct)])
-    means = (Cell(f"{over_seeds(values).mean:.4f}") for values in (two_stage, direct))
+    difference = difference_at_end(ways, term)
+    means = (Cell(f"{over_seeds(values).mean:.4f}") for values in ends(ways, term).values())
     return [*means, Cell(str(difference), best=difference.real)]
 
 
