@@ -28,6 +28,10 @@ class Log:
         return self.validation(term)[-1][1]
 
 
+Logs = dict[str, list[Log]]
+"""Of all seeds, by the way of training."""
+
+
 def read_log(folder: Path) -> Log:
     """The log of the run in a folder."""
     events = EventAccumulator(str(folder / "log"), size_guidance={"scalars": 0})

@@ -8,7 +8,7 @@ from PIL import Image
 
 from maefuse_hf.evaluation.table import Cell, table_of
 from training.reproduction.experiment import Experiment, Figure, Section
-from training.reproduction.logs import Log, late_change, read_log, samples
+from training.reproduction.logs import Log, Logs, late_change, read_log, samples
 from training.reproduction.measure import decoded, terms_of, validation_crops
 from training.reproduction.plots import image_rows, plot_curves
 from training.reproduction.runs import Run, finished_record
@@ -106,8 +106,8 @@ def compare(study: Study, attention: str, curves_name: str, images_name: str) ->
     )
 
 
-def difference_at_end(logs: dict[str, list[Log]], term: str) -> OverSeeds:
-    """Two-stage minus direct training over the seeds, whose logs are given by the way of training, in this order."""
+def difference_at_end(logs: Logs, term: str) -> OverSeeds:
+    """Two-stage minus direct training over the seeds; the logs come in this order."""
     two_stage, direct = logs.values()
     return over_seeds([two.last(term) - one.last(term) for two, one in zip(two_stage, direct)])
 
@@ -137,7 +137,7 @@ def verdict(title: str, difference: OverSeeds) -> str:
     return f"{title[0].upper()}{title[1:]}: {says} ({difference})."
 
 
-def flatness(logs: dict[str, list[Log]]) -> str:
+def flatness(logs: Logs) -> str:
     """How far the losses still fell in the last fifth of the training."""
     changes = {
         f"{way} {term}": over_seeds([late_change(log.validation(f"decoded_{term}")) for log in own]).mean

@@ -5,7 +5,7 @@ from dataclasses import fields, replace
 from maefuse_hf.evaluation.table import Cell, table_of
 from training.config_file import build, flat, merged
 from training.reproduction.experiment import Experiment, Figure, Section
-from training.reproduction.logs import Log, read_log
+from training.reproduction.logs import Logs, read_log
 from training.reproduction.plots import plot_curves
 from training.reproduction.runs import Run
 from training.reproduction.seeds import over_seeds
@@ -16,9 +16,6 @@ from training.reproduction.two_stage import TERMS, difference_at_end, direct_run
 WAYS = {"two-stage": two_stage_run, "direct": direct_run}
 
 AS_IT_IS = "the setting as it is"
-
-Logs = dict[str, list[Log]]
-"""Of all seeds, by the way of training."""
 
 
 def varied(study: Study, name: str) -> Study:
