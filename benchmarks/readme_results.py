@@ -10,18 +10,21 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.marked_block import replace_block
-from benchmarks.results import NO_DOWNSTREAM, Measured, mean, number, read_measured
+from benchmarks.results import (
+    DOWNSTREAM_COLUMNS,
+    NO_DOWNSTREAM,
+    Measured,
+    downstream_columns,
+    mean,
+    number,
+    read_measured,
+)
 from maefuse_hf.evaluation.baselines import SOURCES_ALONE
 from maefuse_hf.evaluation.robustness import SHARE
 from maefuse_hf.evaluation.robustness_report import ALL_KINDS
 from maefuse_hf.evaluation.table import Cell, as_markdown, table_of
 
-COLUMNS = {
-    "people": ("detector", "person"),
-    "people by night": ("detector", "person by night"),
-    "cars": ("detector", "car"),
-    "mIoU": ("segmenter", "mIoU"),
-}
+COLUMNS = {title: column for title, column in DOWNSTREAM_COLUMNS.items() if title != "mIoU by night"}
 METRICS = ("VIF", "Qabf")
 GROUPS = {
     "noise, stripes, dead pixels": ("infrared-noise", "infrared-stripes", "dead-pixels", "visible-noise"),
@@ -36,20 +39,14 @@ GROUPS = {
 """Kinds of damage as the README puts them together."""
 
 
-def columns_measured(own: Measured) -> dict[str, tuple[str, str]]:
-    """`COLUMNS` without those of a part that was left out (`--detector-only`)."""
-    return {title: column for title, column in COLUMNS.items() if own.downstream[column[0]]}
-
-
 def of_use(own: Measured) -> str:
     """Detector, segmenter, damage, and `METRICS` over all data sets, a row for each system that has images here."""
     detected = own.downstream["detector"].get("person", NO_DOWNSTREAM)["values"]
-    systems, columns = [own.ours, *own.kept, *detected], columns_measured(own)
+    systems, columns = [own.ours, *own.kept, *detected], downstream_columns(own, COLUMNS)
     rows: list[list[Cell | str]] = []
     for system in dict.fromkeys(systems):
         cells: list[Cell | str] = [Cell(system, best=system == own.ours)]
-        for part, name in columns.values():
-            column = own.downstream[part].get(name, NO_DOWNSTREAM)
+        for column in columns.values():
             value, difference = (column[key].get(system) for key in ("values", "differences"))
             real = "*" if difference is not None and difference["real"] else ""
             cells.append(number(math.nan) if value is None else f"{100 * value['value']:.1f}{real}")
@@ -77,7 +74,7 @@ def readme_block(own: Measured) -> str:
     sets = ", ".join(own.metrics)
     segmented = (
         f"mIoU: a small segmenter that is trained on each system's images, {about['seeds']} seeds. "
-        if "mIoU" in columns_measured(own)
+        if "mIoU" in downstream_columns(own, COLUMNS)
         else ""
     )
     return "\n\n".join(

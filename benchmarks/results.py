@@ -25,13 +25,13 @@ from maefuse_hf.evaluation.summary import NO_VALUE, RANKING_METRICS
 from maefuse_hf.evaluation.table import Cell, as_markdown, table_of
 
 MATCHED = "VIF matched"
-DOWNSTREAM_COLUMNS = (
-    ("detector", "person"),
-    ("detector", "person by night"),
-    ("detector", "car"),
-    ("segmenter", "mIoU"),
-    ("segmenter", "mIoU by night"),
-)
+DOWNSTREAM_COLUMNS = {
+    "people": ("detector", "person"),
+    "people by night": ("detector", "person by night"),
+    "cars": ("detector", "car"),
+    "mIoU": ("segmenter", "mIoU"),
+    "mIoU by night": ("segmenter", "mIoU by night"),
+}
 PUBLISHED_NAMES = {
     "datfuse": "DATFuse",
     "densefuse": "DenseFuse",
@@ -194,6 +194,15 @@ def number(value: float, decimals: int = 3) -> str:
     return NO_VALUE if math.isnan(value) else f"{value:.{decimals}f}"
 
 
+def downstream_columns(own: Measured, columns: Mapping[str, tuple[str, str]]) -> dict[str, dict[str, Any]]:
+    """By title, the columns of the parts that were measured: the segmenter can be left out (`--detector-only`)."""
+    return {
+        title: own.downstream[part].get(name, NO_DOWNSTREAM)
+        for title, (part, name) in columns.items()
+        if own.downstream[part]
+    }
+
+
 def use_table(own: Measured) -> str:
     """What systems are good for: detector, segmenter, damage, stability, a row for each that has one of them."""
     changes = {
@@ -203,7 +212,7 @@ def use_table(own: Measured) -> str:
         }
         for system in dict.fromkeys(system for means in own.metrics.values() for system in means)
     }
-    downstream = {column: own.downstream[column[0]].get(column[1], NO_DOWNSTREAM) for column in DOWNSTREAM_COLUMNS}
+    downstream = downstream_columns(own, DOWNSTREAM_COLUMNS)
     measured = [name for column in downstream.values() for name in column["values"]]
     systems = list(dict.fromkeys([own.ours, *measured, *own.kept]))
     rows: list[list[Cell | str]] = []
@@ -218,7 +227,7 @@ def use_table(own: Measured) -> str:
         cells += [number(values.get(kind, {}).get(MATCHED, math.nan)) for kind in (UNDAMAGED, ALL_KINDS)]
         cells += [number(changes.get(system, {}).get(change, math.nan), 2) for change in (CROP_CHANGE, FRAME_CHANGE)]
         rows.append(cells)
-    titles = ["system", "people", "people by night", "cars", "mIoU", "mIoU by night", SHARE]
+    titles = ["system", *downstream, SHARE]
     titles += [f"{MATCHED}, undamaged", f"{MATCHED}, damaged", CROP_CHANGE, FRAME_CHANGE]
     return as_markdown(table_of(titles, rows))
 

@@ -129,6 +129,14 @@ def test_the_page(files, tmp_path):
     assert "best" not in text.lower()
 
 
+def test_a_segmenter_that_was_left_out_has_no_column(files):
+    measured = read_measured([files[0]], *files[1:])
+    measured.downstream["segmenter"] = {}
+    text = results.page(measured)
+    assert "| **ours** | 50.0 | 50.0 | 50.0 | 0.700 | 0.500 | 0.400 | 2.00 | 0.50 |" in text
+    assert "Not measured for this page: segmenter." in text and "mIoU" not in text
+
+
 def test_what_was_measured_here_stands_before_a_published_row_of_the_same_name(files):
     path = files[0] / "metrics.json"
     content = json.loads(path.read_text())
