@@ -16,7 +16,7 @@ from benchmarks.downstream.__main__ import Scale, Stacked, check, split_pairs
 from benchmarks.downstream.bootstrap import Interval
 from benchmarks.downstream.detect import ImageFolder
 from benchmarks.downstream.detector import Detections
-from benchmarks.downstream.fusing import AVERAGE_WITH_DETAIL, FusedSystem, fuse_all, systems_of
+from benchmarks.downstream.fusing import AVERAGE_WITH_DETAIL, STACKED, FusedSystem, fuse_all, systems_of
 from benchmarks.downstream.report import compared
 from benchmarks.downstream.segmentation import Recipe
 from maefuse_hf.evaluation.runner import BASELINE_SYSTEMS, System
@@ -121,6 +121,17 @@ def test_the_whole_check(data, tmp_path, monkeypatch):
     again = check([FusedSystem(Refusing(), "1"), *systems[1:]], *arguments[1:4], Blind(), None, tmp_path, TOY)
     assert repr(again) == repr(results)
 
+    # some systems before the detector alone, whose columns stay
+    fewer = check(*arguments, unsegmented=["maximum", "both stacked"])
+    assert repr(fewer["detector"]) == repr(results["detector"])
+    rows = list(fewer["segmenter"]["mIoU"]["values"])
+    assert rows == [system.name for system in systems if system.name != "maximum"]
+    assert check(*arguments, unsegmented=[*results["segmenter"]["mIoU"]["values"]])["segmenter"] == {}
+    with pytest.raises(ValueError, match="No system is called mean; there are average, "):
+        check(*arguments, unsegmented=["mean"])
+    with pytest.raises(ValueError, match="compared with average"):
+        check(*arguments, unsegmented=["average"])
+
 
 def test_training_pairs_are_in_no_list(data):
     top, pairs = data
@@ -194,9 +205,9 @@ def test_the_command(data, tmp_path, monkeypatch, capsys):
     top, _ = data
     seen = {}
 
-    def noted(systems, pairs, labels, splits, detector, weights, out, scale, segments):
+    def noted(systems, pairs, labels, splits, detector, weights, out, scale, unsegmented):
         seen.update(systems=[system.name for system in systems], pairs=len(pairs), scale=scale, weights=weights)
-        seen["segments"] = segments
+        seen["unsegmented"] = list(unsegmented)
         (out / "downstream.md").write_text("the table")
 
     monkeypatch.setattr(downstream, "check", noted)
@@ -207,9 +218,11 @@ def test_the_command(data, tmp_path, monkeypatch, capsys):
     assert downstream.main([str(argument) for argument in arguments]) == 0
     assert seen["systems"][0] == "theirs" and seen["pairs"] == 6 and seen["scale"] is downstream.QUICK
     assert "the table" in capsys.readouterr().out
-    assert seen["segments"] and seen["weights"] == Path("weights.pth")
+    assert seen["unsegmented"] == [] and seen["weights"] == Path("weights.pth")
     assert downstream.main([str(argument) for argument in [*arguments, "--detector-only"]]) == 0
-    assert not seen["segments"] and seen["weights"] is None
+    assert seen["unsegmented"] == [*seen["systems"], STACKED] and seen["weights"] is None
+    assert downstream.main([str(argument) for argument in [*arguments, "--detector-only", "rule", "average"]]) == 0
+    assert seen["unsegmented"] == ["rule", "average"] and seen["weights"] == Path("weights.pth")
     assert downstream.main([str(argument) for argument in [*arguments, "--seeds", 2]]) == 0
     assert seen["scale"] == replace(downstream.QUICK, seeds=(0, 1))
     with pytest.raises(SystemExit):

@@ -9,7 +9,7 @@ A run that was stopped goes on when it is started again with the same OUT. docs/
 import argparse
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -86,7 +86,7 @@ def check(
     weights: Path | None,
     out: Path,
     scale: Scale,
-    segments: bool = True,
+    unsegmented: Collection[str] = (),
 ) -> dict:
     """Fuse, detect, segment, compare; writes downstream.json, .md and .png to `out` and gives what the first holds.
 
@@ -98,13 +98,23 @@ def check(
         weights: of the segmenter's encoder; None starts at random.
         out: folder, which keeps everything that a run needs to go on.
         scale: see `Scale`.
-        segments: train the segmenter too, which takes most of the time.
+        unsegmented: systems that no segmenter is trained for, which takes most of the time.
+
+    Raises:
+        ValueError: `unsegmented` names what is not measured, or the first system while others stay.
     """
+    reference = systems[0].name
+    inputs = [*(system.name for system in systems), STACKED]
+    segmented_names = [name for name in inputs if name not in unsegmented]
+    unknown = sorted(set(unsegmented) - set(inputs))
+    if unknown:
+        raise ValueError(f"No system is called {', '.join(unknown)}; there are {', '.join(inputs)}.")
+    if segmented_names and reference not in segmented_names:
+        raise ValueError(f"The other systems are compared with {reference}, so its segmenter cannot be left out.")
     training, test = split_pairs(pairs, labels, splits, scale)
-    wanted = {*test, *(training if segments else ())}
+    wanted = {*test, *(training if segmented_names else ())}
     chosen = [pair for pair in pairs if pair.name in wanted]
     folders = {system.name: ImageFolder(fuse_all(system, chosen, out / "fused")) for system in systems}
-    reference = systems[0].name
 
     curves = {
         name: precision_curves(images, test, labels, detector, out / "detections.jsonl", progress=f"detector, {name}")
@@ -113,10 +123,10 @@ def check(
     detected = detector_intervals(curves, test, reference, scale.resamples)
 
     segmented: Columns = {}
-    if segments:
-        inputs: dict[str, Mapping[str, np.ndarray]] = dict(folders)
-        inputs[STACKED] = Stacked(folders["infrared alone"], folders["visible alone"])
-        materials = {name: material(images, training, test, labels, scale.recipe) for name, images in inputs.items()}
+    if segmented_names:
+        images: dict[str, Mapping[str, np.ndarray]] = dict(folders)
+        images[STACKED] = Stacked(folders["infrared alone"], folders["visible alone"])
+        materials = {name: material(images[name], training, test, labels, scale.recipe) for name in segmented_names}
         cache = out / "segmenter"
         cache.mkdir(exist_ok=True)
         counts = train_all(materials, scale.recipe, scale.seeds, weights, cache)
@@ -143,7 +153,7 @@ def check(
         f"\nIn percent, with intervals; * is a real difference to {reference}: its interval leaves out zero.",
         f"\n## Detector: AP at IoU 0.4\n\n{table(detected)}\n\n{compared(detected, reference)}",
     ]
-    if segments:
+    if segmented_names:
         sections.append(f"\n## Segmenter: IoU\n\n{table(segmented)}\n\n{compared(segmented, reference)}")
     (out / "downstream.md").write_text("\n".join(sections) + "\n", encoding="utf-8")
     plot_columns({**detected, **segmented}, out / "downstream.png")
@@ -181,7 +191,12 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--seeds", type=int, metavar="N", help="train the segmenter this often for each system; default: 3"
     )
-    parser.add_argument("--detector-only", action="store_true", help="leave out the segmenter, which takes longest")
+    parser.add_argument(
+        "--detector-only",
+        nargs="*",
+        metavar="NAME",
+        help="leave out the segmenter, which takes longest, of these systems; of all without a name",
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT")
     options = parser.parse_args(arguments)
     if options.seeds is not None and options.seeds < 1:
@@ -195,14 +210,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for problem in problems:
         print(problem, file=sys.stderr)
     detector = TfliteDetector(options.detector)
-    segments = not options.detector_only
-    weights = encoder_weights() if segments else None
     systems = systems_of(options.model, options.onnx, options.torchscript, options.fused)
+    segmentable = [*(system.name for system in systems), STACKED]
+    unsegmented = [] if options.detector_only is None else options.detector_only or segmentable
+    weights = encoder_weights() if set(segmentable) - set(unsegmented) else None
     options.output.mkdir(parents=True, exist_ok=True)
     scale = QUICK if options.quick else Scale()
     if options.seeds is not None:
         scale = replace(scale, seeds=tuple(range(options.seeds)))
-    check(systems, pairs, options.labels, options.splits, detector, weights, options.output, scale, segments)
+    check(systems, pairs, options.labels, options.splits, detector, weights, options.output, scale, unsegmented)
     print((options.output / "downstream.md").read_text(encoding="utf-8"))
     return 0
 
