@@ -11,7 +11,7 @@ from ..guide import GUIDE, replace_detail
 
 @dataclass(frozen=True)
 class Rule:
-    """The numbers of the rule, chosen with pixel formulas (docs/experiments.md)."""
+    """The numbers of the rule, chosen with pixel formulas (docs/experiments-0.1.0.md)."""
 
     darker_weight: float = 0.7
     """How much the darker source counts beside the brighter one in the blend."""
