@@ -133,6 +133,18 @@ def test_the_whole_check(data, tmp_path, monkeypatch):
         check(*arguments, unsegmented=["average"])
 
 
+def test_pairs_to_train_on_are_fused_for_a_segmenter_alone(data, tmp_path, monkeypatch):
+    top, pairs = data
+    monkeypatch.setattr(segment, "ProcessPoolExecutor", OneProcess)
+    systems = [FusedSystem(system, "1") for system in BASELINE_SYSTEMS]
+    first, *others = [*(system.name for system in systems), STACKED]
+    unsegmented = [name for name in others if name != STACKED]
+    check(systems, pairs, top / "labels", top / "splits", BrightAreas(), None, tmp_path, TOY, unsegmented)
+    fused = {folder.name.removesuffix("-1"): len(list(folder.iterdir())) for folder in (tmp_path / "fused").iterdir()}
+    full = {first, *downstream.STACKED_SOURCES}
+    assert fused == {system.name: len(TEST) + len(TRAINING) * (system.name in full) for system in systems}
+
+
 def test_training_pairs_are_in_no_list(data):
     top, pairs = data
     assert split_pairs(pairs, top / "labels", top / "splits", TOY) == (TRAINING, TEST)

@@ -43,6 +43,9 @@ QUICK = Scale(training_step=12, test_step=4, seeds=(0,), resamples=100, recipe=R
 """To see that everything runs; its numbers say nothing."""
 
 
+STACKED_SOURCES = ("infrared alone", "visible alone")
+
+
 class Stacked(Mapping[str, np.ndarray]):
     """Infrared and visible luminance as two channels `(2, H, W)`, by pair name."""
 
@@ -112,9 +115,13 @@ def check(
     if segmented_names and reference not in segmented_names:
         raise ValueError(f"The other systems are compared with {reference}, so its segmenter cannot be left out.")
     training, test = split_pairs(pairs, labels, splits, scale)
-    wanted = {*test, *(training if segmented_names else ())}
-    chosen = [pair for pair in pairs if pair.name in wanted]
-    folders = {system.name: ImageFolder(fuse_all(system, chosen, out / "fused")) for system in systems}
+    sources = STACKED_SOURCES if STACKED in segmented_names else ()
+    folders = {}
+    for system in systems:
+        trains = system.name in segmented_names or system.name in sources
+        wanted = {*test, *(training if trains else ())}
+        chosen = [pair for pair in pairs if pair.name in wanted]
+        folders[system.name] = ImageFolder(fuse_all(system, chosen, out / "fused"))
 
     curves = {
         name: precision_curves(images, test, labels, detector, out / "detections.jsonl", progress=f"detector, {name}")
@@ -125,7 +132,7 @@ def check(
     segmented: Columns = {}
     if segmented_names:
         images: dict[str, Mapping[str, np.ndarray]] = dict(folders)
-        images[STACKED] = Stacked(folders["infrared alone"], folders["visible alone"])
+        images[STACKED] = Stacked(*(folders[name] for name in STACKED_SOURCES))
         materials = {name: material(images[name], training, test, labels, scale.recipe) for name in segmented_names}
         cache = out / "segmenter"
         cache.mkdir(exist_ok=True)
