@@ -19,6 +19,7 @@ from benchmarks.downstream.detector import Detections
 from benchmarks.downstream.fusing import AVERAGE_WITH_DETAIL, STACKED, FusedSystem, fuse_all, systems_of
 from benchmarks.downstream.report import compared
 from benchmarks.downstream.segmentation import Recipe
+from maefuse_hf.evaluation.baselines import SOURCES_ALONE
 from maefuse_hf.evaluation.runner import BASELINE_SYSTEMS, System
 from maefuse_hf.inference import find_pairs
 
@@ -141,7 +142,7 @@ def test_pairs_to_train_on_are_fused_for_a_segmenter_alone(data, tmp_path, monke
     unsegmented = [name for name in others if name != STACKED]
     check(systems, pairs, top / "labels", top / "splits", BrightAreas(), None, tmp_path, TOY, unsegmented)
     fused = {folder.name.removesuffix("-1"): len(list(folder.iterdir())) for folder in (tmp_path / "fused").iterdir()}
-    full = {first, *downstream.STACKED_SOURCES}
+    full = {first, *SOURCES_ALONE}
     assert fused == {system.name: len(TEST) + len(TRAINING) * (system.name in full) for system in systems}
 
 

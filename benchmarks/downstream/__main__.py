@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from maefuse_hf.evaluation.baselines import INFRARED_ALONE, SOURCES_ALONE, VISIBLE_ALONE
 from maefuse_hf.inference import find_pairs
 from maefuse_hf.inference.pairs import PairPaths
 
@@ -43,9 +44,6 @@ QUICK = Scale(training_step=12, test_step=4, seeds=(0,), resamples=100, recipe=R
 """To see that everything runs; its numbers say nothing."""
 
 
-STACKED_SOURCES = ("infrared alone", "visible alone")
-
-
 class Stacked(Mapping[str, np.ndarray]):
     """Infrared and visible luminance as two channels `(2, H, W)`, by pair name."""
 
@@ -60,6 +58,11 @@ class Stacked(Mapping[str, np.ndarray]):
 
     def __len__(self) -> int:
         return len(self._sources[0])
+
+
+def segmented_inputs(systems: Sequence[FusedSystem]) -> list[str]:
+    """What a segmenter can be trained on: each system's images, and both sources stacked."""
+    return [*(system.name for system in systems), STACKED]
 
 
 def split_pairs(pairs: Sequence[PairPaths], labels: Path, splits: Path, scale: Scale) -> tuple[list[str], list[str]]:
@@ -107,7 +110,7 @@ def check(
         ValueError: `unsegmented` names what is not measured, or the first system while others stay.
     """
     reference = systems[0].name
-    inputs = [*(system.name for system in systems), STACKED]
+    inputs = segmented_inputs(systems)
     segmented_names = [name for name in inputs if name not in unsegmented]
     unknown = sorted(set(unsegmented) - set(inputs))
     if unknown:
@@ -115,11 +118,10 @@ def check(
     if segmented_names and reference not in segmented_names:
         raise ValueError(f"The other systems are compared with {reference}, so its segmenter cannot be left out.")
     training, test = split_pairs(pairs, labels, splits, scale)
-    sources = STACKED_SOURCES if STACKED in segmented_names else ()
+    trained_on = {*segmented_names, *(SOURCES_ALONE if STACKED in segmented_names else ())}
     folders = {}
     for system in systems:
-        trains = system.name in segmented_names or system.name in sources
-        wanted = {*test, *(training if trains else ())}
+        wanted = {*test, *(training if system.name in trained_on else ())}
         chosen = [pair for pair in pairs if pair.name in wanted]
         folders[system.name] = ImageFolder(fuse_all(system, chosen, out / "fused"))
 
@@ -131,8 +133,8 @@ def check(
 
     segmented: Columns = {}
     if segmented_names:
-        images: dict[str, Mapping[str, np.ndarray]] = dict(folders)
-        images[STACKED] = Stacked(*(folders[name] for name in STACKED_SOURCES))
+        stacked = Stacked(folders[INFRARED_ALONE], folders[VISIBLE_ALONE])
+        images: dict[str, Mapping[str, np.ndarray]] = {**folders, STACKED: stacked}
         materials = {name: material(images[name], training, test, labels, scale.recipe) for name in segmented_names}
         cache = out / "segmenter"
         cache.mkdir(exist_ok=True)
@@ -218,9 +220,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(problem, file=sys.stderr)
     detector = TfliteDetector(options.detector)
     systems = systems_of(options.model, options.onnx, options.torchscript, options.fused)
-    segmentable = [*(system.name for system in systems), STACKED]
-    unsegmented = [] if options.detector_only is None else options.detector_only or segmentable
-    weights = encoder_weights() if set(segmentable) - set(unsegmented) else None
+    inputs = segmented_inputs(systems)
+    unsegmented = [] if options.detector_only is None else options.detector_only or inputs
+    weights = encoder_weights() if set(inputs) - set(unsegmented) else None
     options.output.mkdir(parents=True, exist_ok=True)
     scale = QUICK if options.quick else Scale()
     if options.seeds is not None:
