@@ -10,7 +10,7 @@ from maefuse_hf.inference.checkpoint import SHIPPED_CHECKPOINTS
 
 ROOT = Path(__file__).parent.parent
 MEASURED = ROOT / "benchmarks" / "measured"
-EVALUATIONS = [MEASURED / name for name in (*SHIPPED_CHECKPOINTS, "SeAFusion")]
+EVALUATIONS = [MEASURED / name for name in (*SHIPPED_CHECKPOINTS, "SeAFusion", "MMDRFuse", "SAGE")]
 
 
 def test_the_readme_says_what_was_measured():
